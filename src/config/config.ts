@@ -1,0 +1,86 @@
+/** What a user may write in `testdb.config.*` (DESIGN: the public contract) and what the rest of testdb is given. */
+import type { MigratorDefinition } from '../migrators/migrator.ts'
+
+export interface EmbeddedServerConfig {
+  readonly kind: 'embedded'
+  /** Where the data lies. `auto`: memory when it is safe and large enough, else disk. @default 'auto' */
+  readonly storage?: 'auto' | 'memory' | 'disk'
+  /** TCP port on loopback. @default a free one */
+  readonly port?: number
+}
+
+export interface UrlServerConfig {
+  readonly kind: 'url'
+  /** Connection string of an existing server; its database is where testdb coordinates. Default: TESTDB_URL. */
+  readonly url?: string
+  /** Says that this server is for tests although its database's name does not. @default false */
+  readonly allow?: boolean
+}
+
+export type ServerConfig = EmbeddedServerConfig | UrlServerConfig
+export type Isolation = 'database' | 'shared'
+export type ResetName = 'truncate' | 'clone' | 'none'
+
+/** What a seed function is given: the migrated database, as the role that owns it. */
+export interface SeedContext {
+  readonly url: string
+  query(sql: string, values?: readonly unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+}
+export type SeedFunction = (database: SeedContext) => Promise<void> | void
+
+/** The argument of `defineConfig`. Every key is optional. */
+export interface TestDbConfig {
+  readonly server?: ServerConfig
+  /** How the template is migrated. Default: detected from the project, and printed once. */
+  readonly migrator?: MigratorDefinition
+  /** File (.sql, .js, .ts, …), folder of such files, or function; becomes part of the template. */
+  readonly seed?: string | SeedFunction
+  /** `database`: each worker has its own; `shared`: all use the one of the server's URL. @default 'database' */
+  readonly isolation?: Isolation
+  /** How a database is put back between tests. @default 'truncate', with `isolation: 'shared'` 'none' */
+  readonly reset?: ResetName
+  readonly pool?: {
+    /** Connections at most in each pool that testdb makes or configures. @default 10 */
+    readonly max?: number
+  }
+  /** Variables that get the URL of the worker's database. PG* are set too, unless this is false. @default ['DATABASE_URL'] */
+  readonly env?: readonly string[] | false
+  readonly role?: {
+    /** Migrate and test as a superuser. @default false */
+    readonly superuser?: boolean
+  }
+  /** Extensions that the admin role creates before migrating. @default [] */
+  readonly extensions?: readonly string[]
+  readonly hash?: {
+    /** Globs of files that migrations depend on beyond their own folder. @default [] */
+    readonly include?: readonly string[]
+    /** Names of environment variables that migrations depend on. @default [] */
+    readonly env?: readonly string[]
+  }
+  /** Milliseconds that the embedded server outlives its last session. @default 60_000, in CI 5_000 */
+  readonly idle?: number
+}
+
+/** A complete configuration: every default filled in, every relative path still relative to `root`. */
+export interface ResolvedConfig {
+  /** Folder of the configuration file, or of the package.json: what relative paths are taken from. */
+  readonly root: string
+  /** Absolute path of the file the configuration came from, if there is one. */
+  readonly file: string | undefined
+  /** Name for people and for application_name: the package's name, or the folder's. */
+  readonly project: string
+  readonly environment: string
+  readonly server: ServerConfig
+  readonly migrator: MigratorDefinition | undefined
+  readonly seed: string | SeedFunction | undefined
+  readonly isolation: Isolation
+  readonly reset: ResetName
+  readonly pool: { readonly max: number }
+  readonly env: readonly string[] | false
+  readonly role: { readonly superuser: boolean }
+  readonly extensions: readonly string[]
+  readonly hash: { readonly include: readonly string[]; readonly env: readonly string[] }
+  readonly idle: number
+  /** Where each value came from, by its path (`pool.max`): for `testdb doctor`. */
+  readonly origins: Readonly<Record<string, 'option' | 'environment' | 'file' | 'default'>>
+}

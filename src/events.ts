@@ -1,0 +1,65 @@
+/**
+ * The one seam for observers: modules publish what happened, and progress lines, logs, reports and tests subscribe.
+ * Nothing is computed when nobody listens (node:diagnostics_channel). Payloads never carry a password.
+ */
+import { channel } from 'node:diagnostics_channel'
+
+/** Every event and its payload. Names are `noun.pastTense` or `noun.ongoing` for things that take long. */
+export interface Events {
+  'server.starting': { readonly summary: string }
+  'server.started': { readonly summary: string; readonly durationMs: number; readonly attached: boolean }
+  'migrator.detected': { readonly name: string; readonly summary: string; readonly reason: string }
+  'leader.elected': { readonly template: string; readonly waitedMs: number; readonly takeover: boolean }
+  'leader.waiting': {
+    readonly template: string
+    /** The process that leads, when it is known. */
+    readonly leader: { readonly pid: number; readonly host: string } | undefined
+    /** The migration that the leader is at, when it has said so. */
+    readonly step: MigrationStep | undefined
+    readonly elapsedMs: number
+  }
+  'migration.started': MigrationStep
+  'migration.finished': MigrationStep & { readonly durationMs: number }
+  'seed.started': { readonly name: string }
+  'template.built': { readonly template: string; readonly migrations: number; readonly durationMs: number }
+  'template.reused': { readonly template: string; readonly waitedMs: number }
+  'template.failed': { readonly template: string; readonly message: string }
+  'database.created': { readonly database: string; readonly durationMs: number }
+  'database.acquired': { readonly database: string; readonly created: boolean; readonly durationMs: number }
+  'database.reset': { readonly database: string; readonly strategy: string; readonly durationMs: number }
+  'database.released': { readonly database: string }
+  'database.pruned': { readonly database: string; readonly reason: string }
+  'lock.waiting': {
+    readonly table: string
+    readonly holders: readonly string[]
+    readonly elapsedMs: number
+    readonly severity: 'info' | 'warning' | 'critical'
+  }
+  'lock.healed': { readonly database: string; readonly table: string; readonly found: string }
+  /** Something worth a line that is not an error. */
+  'warning.raised': { readonly message: string }
+}
+
+export interface MigrationStep {
+  /** File or step name as the migration tool knows it. */
+  readonly name: string
+  /** 1-based position among the migrations that this build runs. */
+  readonly index: number
+  readonly total: number
+}
+
+export type EventName = keyof Events
+
+/** Publishes an event; free when nobody has subscribed. */
+export function publish<N extends EventName>(name: N, payload: Events[N]): void {
+  const events = channel(`testdb:${name}`)
+  if (events.hasSubscribers) events.publish(payload)
+}
+
+/** Calls `listener` for each event of that name in this process; returns the function that ends it. */
+export function subscribe<N extends EventName>(name: N, listener: (payload: Events[N]) => void): () => void {
+  const events = channel(`testdb:${name}`)
+  const onMessage = (message: unknown): void => listener(message as Events[N])
+  events.subscribe(onMessage)
+  return () => void events.unsubscribe(onMessage)
+}

@@ -1,0 +1,7 @@
+export * from './activity.ts'
+export * from './advisory.ts'
+export * from './databases.ts'
+export * from './identifiers.ts'
+export * from './session.ts'
+export * from './sqlstate.ts'
+export * from './target.ts'

@@ -1,0 +1,26 @@
+/** The contract of every kind of server: how it is reached, what it can do, how it is let go. */
+import type { ConnectionTarget } from '../postgres/index.ts'
+
+export interface Server {
+  readonly kind: 'embedded' | 'url'
+  /** The maintenance database as the admin role: where elections, runs and the registry live. */
+  readonly admin: ConnectionTarget
+  /**
+   * Where tests reach the server; the same server as `admin`, but always an address that any driver takes
+   * (TCP on servers we start). User, password and database are filled in by the caller.
+   */
+  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  /** Major version, for example 18. */
+  readonly major: number
+  /** One line for people: kind, version, place. Never has a password. */
+  readonly summary: string
+  /** True when testdb started this server and may treat everything on it as its own. */
+  readonly ours: boolean
+  /** Lets the server go; an embedded one stops by itself when nobody is left. */
+  release(): Promise<void>
+}
+
+export interface ServerContext {
+  /** The user's project: the folder with the package.json. */
+  readonly projectRoot: string
+}
