@@ -1,24 +1,26 @@
+import { existsSync } from 'node:fs'
 import { defineConfig } from 'tsdown'
 
-export default defineConfig({
-  entry: {
-    index: 'src/index.ts',
-    cli: 'src/cli/main.ts',
-    supervisor: 'src/server/embedded/supervisor.ts',
-    migrators: 'src/migrators/index.ts',
-    vitest: 'src/runners/vitest/global-setup.ts',
-    'vitest-setup': 'src/runners/vitest/setup.ts',
-    'vitest-plugin': 'src/runners/vitest/plugin.ts',
-    'vitest-fixtures': 'src/runners/vitest/fixtures.ts',
-    jest: 'src/runners/jest/global-setup.ts',
-    'jest-teardown': 'src/runners/jest/global-teardown.ts',
-    'jest-setup': 'src/runners/jest/setup.ts',
-    'jest-hooks': 'src/runners/jest/hooks.ts',
-  },
-  format: ['esm', 'cjs'],
-  platform: 'node',
-  target: 'node20.19',
-  dts: true,
-  shims: true,
-  clean: true,
-})
+/** What is imported inside Jest's sandbox, or by CommonJS configuration files, is built as CommonJS too. */
+const both = {
+  index: 'src/index.ts',
+  migrators: 'src/migrators/index.ts',
+  jest: 'src/runners/jest/global-setup.ts',
+  'jest-teardown': 'src/runners/jest/global-teardown.ts',
+}
+
+const esmOnly = {
+  ...(existsSync('src/cli/main.ts') ? { cli: 'src/cli/main.ts' } : {}),
+  supervisor: 'src/server/embedded/supervisor.ts',
+  vitest: 'src/runners/vitest/global-setup.ts',
+  'vitest-setup': 'src/runners/vitest/setup.ts',
+  'vitest-plugin': 'src/runners/vitest/plugin.ts',
+  'vitest-fixtures': 'src/runners/vitest/fixtures.ts',
+}
+
+const common = { platform: 'node', target: 'node20.19', dts: true, shims: true, clean: false } as const
+
+export default defineConfig([
+  { ...common, format: 'esm', entry: { ...both, ...esmOnly } },
+  { ...common, format: 'cjs', entry: { ...both, 'jest-setup': 'src/runners/jest/setup.ts' } },
+])

@@ -1,12 +1,27 @@
 import { defineConfig } from 'vitest/config'
 
-// The suffix tells a test's cost: `.test.ts` does no I/O, `.pg.test.ts` needs a real server,
-// `.crash.test.ts` kills real processes, `e2e/` runs real runners on installed tarballs.
+const e2e = ['test/e2e/**/*.test.ts', 'test/package.test.ts']
+const processes = ['test/cli/**/*.test.ts', 'test/server/**/*.test.ts', 'test/**/*.crash.test.ts']
+const pg = ['test/**/*.pg.test.ts']
+
+// The suffix tells a test's cost: `.test.ts` does no I/O, `.pg.test.ts` needs a real server, `.crash.test.ts` kills
+// real processes, `e2e/` runs real runners on the installed tarball.
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
     maxWorkers: 2,
+    projects: [
+      {
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [...e2e, ...processes, ...pg], testTimeout: 20_000 },
+      },
+      {
+        test: { name: 'pg', include: pg, exclude: processes, testTimeout: 60_000, hookTimeout: 60_000 },
+      },
+      {
+        test: { name: 'processes', include: processes, testTimeout: 60_000, hookTimeout: 60_000 },
+      },
+      {
+        test: { name: 'e2e', include: e2e, testTimeout: 180_000, hookTimeout: 300_000 },
+      },
+    ],
   },
 })

@@ -226,7 +226,7 @@ export function isTestDbError(error: unknown): error is TestDbError {
     error !== null &&
     'code' in error &&
     typeof error.code === 'string' &&
-    error.code in ERRORS
+    Object.hasOwn(ERRORS, error.code)
   )
 }
 

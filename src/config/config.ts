@@ -1,5 +1,8 @@
 /** What a user may write in `testdb.config.*` (DESIGN: the public contract) and what the rest of testdb is given. */
 import type { MigratorDefinition } from '../migrators/migrator.ts'
+import type { SeedFunction } from '../migrators/seed.ts'
+
+export type { SeedContext, SeedFunction } from '../migrators/seed.ts'
 
 export interface EmbeddedServerConfig {
   readonly kind: 'embedded'
@@ -20,13 +23,6 @@ export interface UrlServerConfig {
 export type ServerConfig = EmbeddedServerConfig | UrlServerConfig
 export type Isolation = 'database' | 'shared'
 export type ResetName = 'truncate' | 'clone' | 'none'
-
-/** What a seed function is given: the migrated database, as the role that owns it. */
-export interface SeedContext {
-  readonly url: string
-  query(sql: string, values?: readonly unknown[]): Promise<{ rows: Record<string, unknown>[] }>
-}
-export type SeedFunction = (database: SeedContext) => Promise<void> | void
 
 /** The argument of `defineConfig`. Every key is optional. */
 export interface TestDbConfig {

@@ -50,6 +50,8 @@ export interface MigrationTarget {
   onStep(step: { readonly name: string; readonly index: number; readonly total: number }): void
   /** Milliseconds a migration may wait for a table lock; for databases that other sessions use. Undefined: no limit. */
   readonly lockTimeoutMs?: number | undefined
+  /** False: leave out the seeds that the tool's own configuration names; a database that others use keeps its rows. @default true */
+  readonly seeds?: boolean | undefined
 }
 
 export interface MigrationResult {

@@ -17,6 +17,8 @@ export const LOCK_SPACE = {
   server: BASE + 4,
   /** In the maintenance database; second key 1. Held for moments, while the registry or the role is created. */
   setup: BASE + 5,
+  /** In the maintenance database; second key: database id. Held while a clone is made, and as long as the server goes on with it. */
+  clone: BASE + 6,
 } as const
 
 export type LockSpace = keyof typeof LOCK_SPACE

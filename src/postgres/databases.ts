@@ -1,4 +1,5 @@
 /** CREATE, DROP, RENAME and facts about databases. None of these statements can run inside a transaction but RENAME and ALTER. */
+import { endSessions } from './activity.ts'
 import { ident } from './identifiers.ts'
 import type { Session } from './session.ts'
 import { isSqlState } from './sqlstate.ts'
@@ -24,6 +25,22 @@ export async function createDatabase(session: Session, name: string, options: Cr
 export async function databaseExists(session: Session, name: string): Promise<boolean> {
   const { rowCount } = await session.query('select from pg_database where datname = $1', [name])
   return rowCount === 1
+}
+
+/**
+ * Ends the sessions of a database and drops it, if it is there.
+ * Connections are forbidden first: a pool that reconnects at once would otherwise keep the database in use for ever.
+ */
+export async function removeDatabase(session: Session, name: string): Promise<void> {
+  try {
+    await session.query(`alter database ${ident(name)} with allow_connections false is_template false`)
+  } catch (error) {
+    if (isSqlState(error, 'invalidCatalogName')) return
+    // What an interrupted DROP leaves behind can be dropped, but not altered.
+    if (!isSqlState(error, 'objectNotInPrerequisiteState')) throw error
+  }
+  await endSessions(session, name)
+  await dropDatabase(session, name)
 }
 
 /**

@@ -14,15 +14,17 @@ export function qualified(schema: string | undefined, name: string): string {
 const NAME_BYTES = 63
 
 /**
- * Makes a lower-case ASCII word of any text, for use inside a database name; a text that had to be changed keeps a short
- * hash of the original, so that two different texts never become one word.
+ * Makes a lower-case ASCII word of any text, for use inside a database name; a text that had to be changed, or that looks
+ * as if it had been, keeps a short hash of the original, so that two different texts do not become one word.
+ * A word has no `__` in it.
  */
 export function slug(text: string, maxLength = 20): string {
   const plain = text
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '_')
     .replace(/^_+|_+$/g, '')
-  if (plain === text && plain.length <= maxLength) return plain
+  const looksHashed = /(^|_)[0-9a-f]{6}$/.test(plain)
+  if (plain !== '' && plain === text && plain.length <= maxLength && !looksHashed) return plain
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 6)
   const head = plain.slice(0, maxLength - 7).replace(/_+$/, '')
   return head === '' ? hash : `${head}_${hash}`

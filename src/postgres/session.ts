@@ -4,16 +4,31 @@
  */
 import pg from 'pg'
 import { TestDbError } from '../errors.ts'
+import { sqlstateOf } from './sqlstate.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
 
 /** How soon the server notices, inside a statement, that our process is gone (ms). Below a human's patience, above noise. */
 const CLIENT_CHECK_MS = 250
+
+/** What a server may do to a session after some time; which of them there are depends on its version. */
+const TIME_LIMITS = [
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'idle_session_timeout',
+  'transaction_timeout',
+]
+
+/** The end of a connection follows its last error at once; after this something else is wrong (ms). */
+const END_FOLLOWS_MS = 2_000
 
 export interface SessionOptions {
   /** Shown in `pg_stat_activity`, so that whoever looks knows who holds the connection. */
   readonly applicationName: string
   /** Milliseconds until a connection attempt is given up. @default 10_000 */
   readonly connectTimeoutMs?: number
+  /** True: time limits, a role and a transaction mode that the database or the role has as defaults do not bind it. @default false */
+  readonly neutral?: boolean
   /** Server settings for this session, sent after connecting. */
   readonly settings?: Readonly<Record<string, string>>
 }
@@ -37,6 +52,9 @@ export class Session implements AsyncDisposable {
   readonly lost: AbortSignal
   readonly #client: pg.Client
   #closing = false
+  #background = false
+  #running = 0
+  #last: Promise<unknown> = Promise.resolve()
 
   private constructor(target: ConnectionTarget, client: pg.Client, lost: AbortController) {
     this.target = target
@@ -67,7 +85,7 @@ export class Session implements AsyncDisposable {
     await client.connect()
     const session = new Session(target, client, lost)
     try {
-      await session.#configure(options.settings ?? {})
+      await session.#configure(options.neutral === true, options.settings ?? {})
     } catch (error) {
       await session.close()
       throw error
@@ -75,27 +93,62 @@ export class Session implements AsyncDisposable {
     return session
   }
 
-  async #configure(settings: Readonly<Record<string, string>>): Promise<void> {
+  async #configure(neutral: boolean, settings: Readonly<Record<string, string>>): Promise<void> {
     // Not in the start-up packet: poolers refuse `options`, and Windows servers refuse client_connection_check_interval.
-    const all = Object.entries(settings)
     await this.query(
-      `select set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}', false)
-         from pg_settings where name = 'client_connection_check_interval' and version() !~* 'windows|mingw|msvc'`,
+      `${neutral ? 'set role none; set default_transaction_read_only = off;' : ''}
+       select set_config(name, case name when 'client_connection_check_interval' then '${CLIENT_CHECK_MS}' else '0' end, false)
+         from pg_settings where name = 'client_connection_check_interval' and version() !~* 'windows|mingw|msvc'
+           ${neutral ? `or name in (${TIME_LIMITS.map((name) => `'${name}'`).join(', ')})` : ''}`,
     )
-    for (const [name, value] of all) await this.query('select set_config($1, $2, false)', [name, value])
+    for (const [name, value] of Object.entries(settings)) {
+      await this.query('select set_config($1, $2, false)', [name, value])
+    }
   }
 
   async query<R = Record<string, unknown>>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {
     if (this.lost.aborted) throw this.lost.reason
-    const result = await (values.length === 0
-      ? this.#client.query(text)
-      : this.#client.query(text, values as unknown[]))
-    return { rows: result.rows as R[], rowCount: result.rowCount }
+    if (this.#running++ === 0 && this.#background) this.#keepAlive(true)
+    try {
+      const result = await this.#enqueue(() =>
+        values.length === 0 ? this.#client.query(text) : this.#client.query(text, values as unknown[]),
+      )
+      return { rows: result.rows as R[], rowCount: result.rowCount }
+    } catch (error) {
+      if (!this.#closing && (this.#isBroken() || endsConnection(error))) await this.#untilLost()
+      throw this.lost.aborted ? this.lost.reason : error
+    } finally {
+      if (--this.#running === 0 && this.#background) this.#keepAlive(false)
+    }
+  }
+
+  /** True between the first sign of a lost connection and its end. */
+  #isBroken(): boolean {
+    return (this.#client as pg.Client & { _queryable: boolean })._queryable === false
+  }
+
+  async #untilLost(): Promise<void> {
+    if (this.lost.aborted) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, END_FOLLOWS_MS)
+      this.lost.addEventListener('abort', () => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+
+  /** One statement after the other: the driver deprecates its own queue. */
+  #enqueue(run: () => Promise<pg.QueryResult>): Promise<pg.QueryResult> {
+    const result = this.#last.then(run)
+    this.#last = result.catch(() => undefined)
+    return result
   }
 
   /** Runs `body` in a transaction: commits when it returns, rolls back when it throws. */
   async transaction<T>(body: () => Promise<T>): Promise<T> {
-    await this.query('begin')
+    // Not what the database or the role may have as their default: our protocols rely on it.
+    await this.query('begin isolation level read committed, read write')
     try {
       const result = await body()
       await this.query('commit')
@@ -116,26 +169,36 @@ export class Session implements AsyncDisposable {
     return () => void this.#client.off('notification', onMessage)
   }
 
-  /** Lets the process exit although this connection is open. */
+  /** From now on the process may exit although this connection is open; a running query still keeps it alive. */
   unref(): void {
-    ;(this.#client as pg.Client & { connection: { stream: { unref?: () => void } } }).connection.stream.unref?.()
+    this.#background = true
+    if (this.#running === 0) this.#keepAlive(false)
   }
 
-  /** Keeps the process alive again while this connection is open. */
-  ref(): void {
-    ;(this.#client as pg.Client & { connection: { stream: { ref?: () => void } } }).connection.stream.ref?.()
+  #keepAlive(on: boolean): void {
+    const { stream } = (this.#client as pg.Client & { connection: { stream: { ref?(): void; unref?(): void } } })
+      .connection
+    if (on) stream.ref?.()
+    else stream.unref?.()
   }
 
   /** Ends the connection; its locks are free when this resolves. Never throws. */
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
+    this.#keepAlive(true)
     await this.#client.end().catch(() => undefined)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
+}
+
+/** Errors that are the last thing a backend says. Without this a caller would see the loss as a failed statement first. */
+function endsConnection(error: unknown): boolean {
+  const state = sqlstateOf(error) ?? ''
+  return /^(57P0|08|25P0[34])/.test(state)
 }
 
 /** Opens a session, hands it to `body` and closes it whatever happens. */

@@ -19,10 +19,21 @@ export function parseUrl(url: string): ConnectionTarget {
     host: parsed.host || process.env.PGHOST || 'localhost',
     port: Number(parsed.port || process.env.PGPORT || 5432),
     user: parsed.user || process.env.PGUSER || 'postgres',
-    password: parsed.password ?? process.env.PGPASSWORD,
-    database: parsed.database || process.env.PGDATABASE || parsed.user || 'postgres',
+    password: parsed.password || process.env.PGPASSWORD,
+    database: databaseOf(url) || parsed.database || process.env.PGDATABASE || parsed.user || 'postgres',
   }
-  return parsed.ssl ? { ...target, ssl: parsed.ssl as boolean | Record<string, unknown> } : target
+  // `false` is kept: without it the driver would look at PGSSLMODE.
+  return parsed.ssl === undefined ? target : { ...target, ssl: parsed.ssl as boolean | Record<string, unknown> }
+}
+
+/** The parser leaves `%3F`, `%23` and other delimiters of a URL encoded. */
+function databaseOf(url: string): string | undefined {
+  const path = /^postgres(?:ql)?:\/\/[^/?#]*\/([^?#]+)/i.exec(url)?.[1]
+  try {
+    return path && decodeURIComponent(path)
+  } catch {
+    return undefined
+  }
 }
 
 /** The connection string of a target; special characters of every part are encoded. */

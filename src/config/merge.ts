@@ -1,0 +1,100 @@
+/** The precedence of configuration sources, key by key. */
+import type { ResolvedConfig, ServerConfig, TestDbConfig } from './config.ts'
+import type { EnvironmentValues } from './environment.ts'
+
+export interface Layers {
+  readonly option: TestDbConfig
+  readonly environment: EnvironmentValues
+  readonly file: TestDbConfig
+  /** Whether this is a CI machine, where nobody comes back to an idle server. */
+  readonly ci: boolean
+}
+
+export type MergedConfig = Omit<ResolvedConfig, 'root' | 'file' | 'project' | 'environment'>
+type Origin = ResolvedConfig['origins'][string]
+
+/**
+ * The first source that has a value wins; arrays are never joined, because then nothing could be taken away.
+ * The result is frozen to its last value, except for what is the user's own object: the migrator.
+ */
+export function merge(layers: Layers): MergedConfig {
+  const origins: Record<string, Origin> = {}
+  const fromEnvironment = asConfig(layers.environment)
+  const sources = [
+    ['option', layers.option],
+    ['environment', fromEnvironment],
+    ['file', layers.file],
+  ] as const
+
+  function pick<T>(path: string, read: (config: TestDbConfig) => T | undefined, fallback: T): T {
+    for (const [origin, config] of sources) {
+      const value = read(config)
+      if (value === undefined) continue
+      origins[path] = origin
+      return value
+    }
+    origins[path] = 'default'
+    return fallback
+  }
+  const list = (values: readonly string[]): readonly string[] => Object.freeze([...values])
+
+  const server = mergeServer(layers, origins)
+  const isolation = pick('isolation', (c) => c.isolation, 'database')
+  const env = pick('env', (c) => c.env, ['DATABASE_URL'])
+  return {
+    server,
+    migrator: pick('migrator', (c) => c.migrator, undefined),
+    seed: pick('seed', (c) => c.seed, undefined),
+    isolation,
+    reset: pick('reset', (c) => c.reset, isolation === 'shared' ? 'none' : 'truncate'),
+    pool: Object.freeze({ max: pick('pool.max', (c) => c.pool?.max, 10) }),
+    env: env === false ? false : list(env),
+    role: Object.freeze({ superuser: pick('role.superuser', (c) => c.role?.superuser, false) }),
+    extensions: list(pick('extensions', (c) => c.extensions, [])),
+    hash: Object.freeze({
+      include: list(pick('hash.include', (c) => c.hash?.include, [])),
+      env: list(pick('hash.env', (c) => c.hash?.env, [])),
+    }),
+    idle: pick('idle', (c) => c.idle, layers.ci ? 5_000 : 60_000),
+    origins: Object.freeze(origins),
+  }
+}
+
+function asConfig(values: EnvironmentValues): TestDbConfig {
+  const { reset, isolation, idle, poolMax } = values
+  return {
+    ...(reset === undefined ? {} : { reset }),
+    ...(isolation === undefined ? {} : { isolation }),
+    ...(idle === undefined ? {} : { idle }),
+    ...(poolMax === undefined ? {} : { pool: { max: poolMax } }),
+  }
+}
+
+/**
+ * `server` is taken as a whole: `allow` was said of one URL and must not reach another by accident. A `url` server
+ * without a URL of its own means TESTDB_URL, so there it does belong together.
+ */
+function mergeServer({ option, environment, file }: Layers, origins: Record<string, Origin>): ServerConfig {
+  const configured = option.server ?? file.server
+  const owner: Origin = option.server ? 'option' : file.server ? 'file' : 'default'
+  const set = (server: ServerConfig, origin: Origin): Record<string, unknown> => {
+    for (const [key, value] of Object.entries(server)) if (value !== undefined) origins[`server.${key}`] = origin
+    return { ...server }
+  }
+
+  const open = configured?.kind === 'url' && configured.url === undefined
+  const replaced = environment.url !== undefined && owner !== 'option' && !open
+  let server: Record<string, unknown>
+  if (replaced) server = set({ kind: 'url' }, 'environment')
+  else server = set(configured ?? { kind: 'embedded' }, owner)
+  if (environment.url !== undefined && (replaced || open)) {
+    server.url = environment.url
+    origins['server.url'] = 'environment'
+  }
+  const allowIsOption = owner === 'option' && server.allow !== undefined
+  if (server.kind === 'url' && environment.allow !== undefined && !allowIsOption) {
+    server.allow = environment.allow
+    origins['server.allow'] = 'environment'
+  }
+  return Object.freeze(server) as unknown as ServerConfig
+}

@@ -1,0 +1,117 @@
+/**
+ * What each key accepts. The text of a message is what was expected; `validate.ts` adds the path and what came.
+ * `in this version` marks values that are short of the public contract, so that nobody looks for a typing error.
+ */
+import * as v from 'valibot'
+import type { EmbeddedServerConfig, TestDbConfig, UrlServerConfig } from './config.ts'
+
+/** Every key must be there: a key that is added to the type without a rule here does not compile. */
+type Entries<T> = Record<keyof T & string, v.GenericSchema>
+
+const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Rejects arrays, which valibot takes for objects, and every key without a rule. */
+function record<T extends v.ObjectEntries>(entries: T, expected: string) {
+  return v.pipe(v.custom<object>(isRecord, expected), v.objectWithRest(entries, v.never(), expected))
+}
+
+interface Range {
+  readonly min: number
+  readonly max: number
+  readonly expected: string
+}
+
+function integer({ min, max, expected }: Range) {
+  return v.pipe(v.number(expected), v.integer(expected), v.minValue(min, expected), v.maxValue(max, expected))
+}
+
+function texts(expected: string, pattern: RegExp) {
+  return v.array(v.pipe(v.string(expected), v.regex(pattern, expected)), `an array, each item ${expected}`)
+}
+
+const NOT_BLANK = /\S/
+const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+const boolean = v.boolean('true or false')
+const variableNames = texts("the name of an environment variable such as 'DATABASE_URL'", VARIABLE_NAME)
+
+export const ISOLATION = { expected: "'database' or 'shared' in this version", values: ['database', 'shared'] } as const
+export const RESET = {
+  expected: "'truncate', 'clone' or 'none' in this version",
+  values: ['truncate', 'clone', 'none'],
+} as const
+const PORT = { expected: 'an integer from 1 to 65535', min: 1, max: 65_535 } as const
+export const POOL_MAX = { expected: 'an integer from 1 to 1000', min: 1, max: 1000 } as const
+export const IDLE = { expected: 'an integer from 0 to 86400000 (milliseconds)', min: 0, max: 86_400_000 } as const
+export const URL_EXPECTED = 'a connection string such as postgres://user:password@host:5432/app_test'
+
+/** Only the form is checked, and nothing is read: certificates named in the URL are the driver's business. */
+export function isPostgresUrl(text: string): boolean {
+  // An empty host next to a user means a Unix socket: libpq allows it, the URL standard does not.
+  return /^postgres(ql)?:\/\/./i.test(text) && URL.canParse(text.replace('@/', '@socket/').replaceAll(' ', '%20'))
+}
+
+function isMigrator(value: unknown): boolean {
+  if (!isRecord(value)) return false
+  const { name, load } = value as Record<string, unknown>
+  return typeof name === 'string' && name !== '' && typeof load === 'function'
+}
+
+const embeddedEntries = {
+  kind: v.literal('embedded'),
+  storage: v.optional(v.picklist(['auto', 'memory', 'disk'], "'auto', 'memory' or 'disk'")),
+  port: v.optional(integer(PORT)),
+} satisfies Entries<EmbeddedServerConfig>
+
+const urlEntries = {
+  kind: v.literal('url'),
+  url: v.optional(v.pipe(v.string(URL_EXPECTED), v.check(isPostgresUrl, URL_EXPECTED))),
+  allow: v.optional(boolean),
+} satisfies Entries<UrlServerConfig>
+
+const poolEntries = { max: v.optional(integer(POOL_MAX)) } satisfies Entries<NonNullable<TestDbConfig['pool']>>
+const roleEntries = { superuser: v.optional(boolean) } satisfies Entries<NonNullable<TestDbConfig['role']>>
+const hashEntries = {
+  include: v.optional(texts("a glob such as 'db/views/**/*.sql'", NOT_BLANK)),
+  env: v.optional(variableNames),
+} satisfies Entries<NonNullable<TestDbConfig['hash']>>
+
+const server = v.variant(
+  'kind',
+  [v.objectWithRest(embeddedEntries, v.never()), v.objectWithRest(urlEntries, v.never())],
+  (issue) =>
+    issue.path === undefined
+      ? "an object such as { kind: 'embedded' } or { kind: 'url', url: 'postgres://…' }"
+      : "'embedded' or 'url' in this version",
+)
+
+const SEED = 'the path of a file or folder, or a function'
+const seed = v.union([v.pipe(v.string(), v.regex(NOT_BLANK, SEED)), v.function()], SEED)
+
+const configEntries = {
+  server: v.optional(server),
+  migrator: v.optional(v.custom(isMigrator, "a migrator such as knexMigrator({ directory: 'migrations' })")),
+  seed: v.optional(seed),
+  isolation: v.optional(v.picklist(ISOLATION.values, ISOLATION.expected)),
+  reset: v.optional(v.picklist(RESET.values, RESET.expected)),
+  pool: v.optional(record(poolEntries, 'an object such as { max: 10 }')),
+  env: v.optional(
+    v.union(
+      [v.literal(false), variableNames],
+      "false, or an array of names of environment variables such as ['DATABASE_URL']",
+    ),
+  ),
+  role: v.optional(record(roleEntries, 'an object such as { superuser: true }')),
+  extensions: v.optional(texts("the name of an extension such as 'pg_trgm'", NOT_BLANK)),
+  hash: v.optional(record(hashEntries, "an object such as { include: ['db/**/*.sql'] }")),
+  idle: v.optional(integer(IDLE)),
+} satisfies Entries<TestDbConfig>
+
+export const configSchema = record(configEntries, "an object such as { reset: 'truncate' }")
+
+/** The accepted keys of the object at `path`; `kind` tells the two sorts of server apart. */
+export function acceptedKeys(path: string, kind?: unknown): readonly string[] {
+  if (path === '') return Object.keys(configEntries)
+  if (path === 'server') return Object.keys(kind === 'url' ? urlEntries : embeddedEntries)
+  const nested: Record<string, object> = { pool: poolEntries, role: roleEntries, hash: hashEntries }
+  return Object.keys(nested[path] ?? {})
+}

@@ -1,0 +1,82 @@
+/** Queries on the registry's databases: the clones that workers lease. */
+import type { Session } from '../postgres/index.ts'
+import { databaseName, LOCK_SPACE, slug } from '../postgres/index.ts'
+import { isLeased } from './liveness.ts'
+
+/**
+ * Picks a database of the template that nobody leases, and locks its row until the transaction ends, so that of many
+ * workers that start at once each looks at another one. Call it inside a transaction.
+ *
+ * `preferred` is tried first, then what this run used last: its caches are warm and its other sessions are the worker's own.
+ */
+export async function pickIdle(
+  session: Session,
+  want: {
+    readonly templateId: number
+    readonly runId: number
+    readonly preferred: string | null
+    readonly except: readonly string[]
+  },
+): Promise<string | undefined> {
+  const { rows } = await session.query<{ name: string }>(
+    `select name from testdb.databases d
+      where template_id = $1 and state = 'ready' and name <> all ($4) and not ${isLeased('d.name')}
+      order by name = $3 desc nulls last, run_id = $2 desc, last_used desc
+      for update skip locked limit 1`,
+    [want.templateId, want.runId, want.preferred, want.except],
+  )
+  return rows[0]?.name
+}
+
+/** Notes that a run uses a database. */
+export async function noteUse(session: Session, name: string, runId: number): Promise<void> {
+  await session.query('update testdb.databases set run_id = $2, last_used = now() where name = $1', [name, runId])
+}
+
+/**
+ * Registers a database before it is created: `CREATE DATABASE` finishes even when its client is killed. The lock tells
+ * everybody until when; it is free when the session is closed, or when the server has finished for a client that is dead.
+ */
+export async function registerDatabase(
+  session: Session,
+  database: { readonly templateId: number; readonly runId: number; readonly project: string },
+): Promise<string> {
+  const { rows } = await session.query<{ id: number }>(
+    `select id, pg_advisory_lock(${LOCK_SPACE.clone}, id)
+       from (select nextval(pg_get_serial_sequence('testdb.databases', 'id'))::int as id offset 0) as next`,
+  )
+  const id = rows[0]?.id ?? 0
+  const name = databaseName(place(session, database.project), id)
+  await session.query(
+    `insert into testdb.databases (id, name, template_id, run_id) overriding system value values ($1, $2, $3, $4)`,
+    [id, name, database.templateId, database.runId],
+  )
+  return name
+}
+
+/** Ids count per registry, so a name says whose it is; most registries are in `postgres`. */
+function place(session: Session, project: string): string {
+  const { database } = session.target
+  return database === 'postgres' ? slug(project) : `${slug(project)}__${slug(database)}`
+}
+
+/** Notes that a database is being replaced; the same lock as for a new one. */
+export async function noteReplacing(session: Session, name: string): Promise<void> {
+  await session.query(
+    `update testdb.databases set state = 'creating', last_used = now() where name = $1
+     returning pg_advisory_lock(${LOCK_SPACE.clone}, id)`,
+    [name],
+  )
+}
+
+export async function noteState(
+  session: Session,
+  name: string,
+  state: 'creating' | 'ready' | 'dropping',
+): Promise<void> {
+  await session.query('update testdb.databases set state = $2, last_used = now() where name = $1', [name, state])
+}
+
+export async function forgetDatabase(session: Session, name: string): Promise<void> {
+  await session.query('delete from testdb.databases where name = $1', [name])
+}

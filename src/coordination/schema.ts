@@ -1,0 +1,112 @@
+/**
+ * The registry: schema `testdb` in the maintenance database. It is the truth about templates, databases and runs;
+ * whether somebody is alive is never written in it but read from the advisory locks of `liveness.ts`.
+ *
+ * Created under a transaction-level advisory lock, because many processes may meet an empty server at once.
+ * A process that dies here leaves nothing: the transaction is rolled back.
+ */
+import { TestDbError } from '../errors.ts'
+import { LOCK_SPACE, type Session } from '../postgres/index.ts'
+
+/** Raise it when the tables below, or what a template contains, change: old ones are then not used but rebuilt. */
+export const FORMAT = 1
+
+/** Channels of the triggers below. A payload is a row's id, never a text: payloads over 7,999 bytes abort the transaction. */
+export const CHANNEL = { templates: 'testdb_templates', databases: 'testdb_databases' } as const
+
+const DDL = `
+create schema testdb;
+comment on schema testdb is 'Registry of testdb: templates, databases and runs of the test suites that use this server.';
+
+create table testdb.format (version int not null);
+
+create table testdb.templates (
+  id           int generated always as identity primary key,
+  hash         text not null unique,
+  project      text not null,
+  summary      text not null,
+  -- The sealed database; null where the one shared database itself is migrated.
+  name         text,
+  state        text not null default 'missing' check (state in ('missing', 'building', 'sealed', 'failed')),
+  -- Counts builds; who waits for build n is told of the failure of build n and of no other.
+  attempt      int not null default 0,
+  staging      text,
+  leader_pid   int,
+  leader_host  text,
+  step         jsonb,
+  error        jsonb,
+  migrations   int,
+  build_ms     int,
+  created_at   timestamptz not null default now(),
+  last_used    timestamptz not null default now()
+);
+
+create table testdb.databases (
+  id           int generated always as identity primary key,
+  name         text not null unique,
+  template_id  int not null references testdb.templates on delete cascade,
+  state        text not null default 'creating' check (state in ('creating', 'ready', 'dropping')),
+  -- The run that created it or used it last; it says whose half-made database this is.
+  run_id       int not null,
+  created_at   timestamptz not null default now(),
+  last_used    timestamptz not null default now()
+);
+create index on testdb.databases (template_id, state);
+
+create sequence testdb.run_ids as int cycle;
+create table testdb.runs (
+  id           int primary key,
+  project      text not null,
+  runner       text not null,
+  template_id  int references testdb.templates on delete set null,
+  pid          int not null,
+  host         text not null,
+  started_at   timestamptz not null default now()
+);
+
+create function testdb.notify_change() returns trigger language plpgsql as $$
+begin
+  perform pg_notify(tg_argv[0], new.id::text);
+  return null;
+end $$;
+create trigger notify_state after insert or update of state on testdb.templates
+  for each row execute function testdb.notify_change('${CHANNEL.templates}');
+create trigger notify_state after insert or update of state on testdb.databases
+  for each row execute function testdb.notify_change('${CHANNEL.databases}');
+
+insert into testdb.format values (${FORMAT});
+`
+
+/** Creates the registry if it is not there. The normal path is one query and takes no lock. */
+export async function ensureRegistry(session: Session): Promise<void> {
+  if (await isPresent(session)) return
+  await session.transaction(async () => {
+    await session.query('select pg_advisory_xact_lock($1, 1)', [LOCK_SPACE.setup])
+    if (await isPresent(session)) return
+    await session.query(DDL)
+  })
+}
+
+/** Tells whether the maintenance database has a registry; reading commands must not create one. */
+export async function hasRegistry(session: Session): Promise<boolean> {
+  // Not to_regclass(): after waiting for the lock it answers from the session's cache, which still says "no such schema".
+  const { rows } = await session.query<{ present: boolean }>(
+    `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                     where n.nspname = 'testdb' and c.relname = 'format') as present`,
+  )
+  return rows[0]?.present === true
+}
+
+async function isPresent(session: Session): Promise<boolean> {
+  if (!(await hasRegistry(session))) return false
+  const { rows } = await session.query<{ version: number }>('select version from testdb.format')
+  if (rows[0]?.version === FORMAT) return true
+  const what = `the registry on this server was made by another version of testdb (format ${rows[0]?.version}, here ${FORMAT})`
+  throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, {
+    fixes: [
+      'Use one version of testdb for everybody who shares this server.',
+      'Or remove the registry with `drop schema testdb cascade` in the maintenance database when no test is running.',
+      'Run `npx testdb status` to see which server this is.',
+    ],
+  })
+}

@@ -1,0 +1,184 @@
+/**
+ * Gives each worker a database of its own: a clean idle one if there is one, else a new clone.
+ *
+ *   pick an idle row (locked, others skip it) → connect → try the lease lock → look at the lease row
+ *      lock taken, or the database is gone → next row
+ *      held by a worker that died          → drop it, next row
+ *      not clean, and not this run's       → drop it, next row (of a living run: leave it alone)
+ *      otherwise                           → take it
+ *   no row left → register a name → clone → connect → lock
+ *
+ * What if a process dies here? While looking: the transaction is rolled back and the lock is free. While cloning: the
+ * row says "creating" with the run's id, and the sweep drops it when that run is gone. Right after: the lock is free and the row
+ * says held, so the next taker drops it.
+ */
+import {
+  forgetDatabase,
+  liveRuns,
+  noteState,
+  noteUse,
+  pickIdle,
+  registerDatabase,
+  tryLease,
+} from '../coordination/index.ts'
+import { messageOf, TestDbError } from '../errors.ts'
+import { publish } from '../events.ts'
+import { connectionLimit } from '../pools/limits.ts'
+import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
+import { cloneTemplate } from '../templates/clone.ts'
+import type { RunContext } from './context.ts'
+import { Lease, openLeaseSession } from './lease.ts'
+import { type LeaseRow, readLease, writeLease } from './reset/lease-sql.ts'
+import { strategyOf } from './reset/strategies.ts'
+
+export interface AcquireOptions {
+  /** The database that this worker had before; taken again if it is free. */
+  readonly preferred?: string | undefined
+}
+
+/** Leases a database of the run's template. Throws `TESTDB_SERVER_UNREACHABLE` when the server is gone. */
+export async function acquireLease(context: RunContext, options: AcquireOptions = {}): Promise<Lease> {
+  const startedAt = performance.now()
+  const maintenance = await openMaintenance(context)
+  try {
+    const reused = await takeIdle(maintenance, context, options.preferred ?? null)
+    const lease = reused ?? (await takeNew(maintenance, context))
+    publish('database.acquired', {
+      database: lease.name,
+      created: reused === undefined,
+      durationMs: performance.now() - startedAt,
+    })
+    return lease
+  } finally {
+    await maintenance.close()
+  }
+}
+
+async function openMaintenance(context: RunContext): Promise<Session> {
+  try {
+    return await Session.open(context.admin, { applicationName: 'testdb coordination', neutral: true })
+  } catch (cause) {
+    const { host, port } = context.admin
+    throw new TestDbError(
+      'TESTDB_SERVER_UNREACHABLE',
+      `the server of this run, ${host} port ${port}, does not answer`,
+      { cause },
+    )
+  }
+}
+
+async function takeIdle(
+  maintenance: Session,
+  context: RunContext,
+  preferred: string | null,
+): Promise<Lease | undefined> {
+  const tried: string[] = []
+  for (;;) {
+    const found = await maintenance.transaction(() => tryOne(maintenance, context, preferred, tried))
+    if (found === 'none') return undefined
+    if (found.lease) return found.lease
+    tried.push(found.name)
+    if (found.discard) await discard(maintenance, found.name)
+  }
+}
+
+interface Attempt {
+  readonly name: string
+  readonly lease?: Lease
+  readonly discard?: boolean
+}
+
+async function tryOne(
+  maintenance: Session,
+  context: RunContext,
+  preferred: string | null,
+  except: readonly string[],
+): Promise<Attempt | 'none'> {
+  const templateId = context.template?.id ?? 0
+  const name = await pickIdle(maintenance, { templateId, runId: context.runId, preferred, except })
+  if (name === undefined) return 'none'
+  let session: Session
+  try {
+    session = await openLeaseSession(context, name)
+  } catch (error) {
+    // Dropped behind our back, or half dropped.
+    if (!isSqlState(error, 'invalidCatalogName', 'objectNotInPrerequisiteState')) throw error
+    await noteState(maintenance, name, 'dropping')
+    return { name, discard: true }
+  }
+  try {
+    if (!(await tryLease(session))) {
+      await session.close()
+      return { name }
+    }
+    const row = await readLease(session).catch(() => undefined)
+    if (row && !row.held && isUsable(row, context)) {
+      await noteUse(maintenance, name, context.runId)
+      return { name, lease: await settleIn(session, context) }
+    }
+    await session.close()
+    if (row && !row.held && (await isWantedByOther(maintenance, row, context))) return { name }
+    await noteState(maintenance, name, 'dropping')
+    return { name, discard: true }
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+}
+
+/** Makes an idle database ours. */
+async function settleIn(session: Session, context: RunContext): Promise<Lease> {
+  // What the last holder left running would write into our tests; its idle sessions may belong to a living process.
+  await endSessions(session, session.target.database, 'busy')
+  await writeLease(session, { held: true, clean: false, runId: context.runId })
+  return new Lease(context, session)
+}
+
+/** A dirty database is only good for the run that made it so: its own strategy is to leave things as they are. */
+const isUsable = (row: LeaseRow, context: RunContext): boolean =>
+  row.clean || (context.reset === 'none' && row.runId === context.runId)
+
+/** What another run's tests have written stays as long as that run lives. */
+async function isWantedByOther(maintenance: Session, row: LeaseRow, context: RunContext): Promise<boolean> {
+  if (row.runId === null || row.runId === context.runId) return false
+  return (await liveRuns(maintenance)).some((run) => run.id === row.runId)
+}
+
+async function takeNew(maintenance: Session, context: RunContext): Promise<Lease> {
+  const { template, runId, project } = context
+  if (!template) throw new Error('bug: a shared database has no clones')
+  const name = await registerDatabase(maintenance, { templateId: template.id, runId, project })
+  await cloneTemplate(maintenance, {
+    template: template.name,
+    name,
+    owner: context.role.user,
+    serverMajor: context.serverMajor,
+    connectionLimit: connectionLimit(context.poolMax),
+  })
+  const session = await openLeaseSession(context, name)
+  try {
+    if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} before it was ready`)
+    const crashed = (await readLease(session)) === undefined
+    await writeLease(session, { held: true, clean: false, runId })
+    await noteState(maintenance, name, 'ready')
+    const lease = new Lease(context, session)
+    // The crash of a server empties unlogged tables, in the template too; a reset fills them again from the copies.
+    if (crashed && strategyOf(context.reset).installs === 'copies') await lease.reset()
+    return lease
+  } catch (error) {
+    await session.close()
+    throw error
+  }
+}
+
+/** Drops a database that nobody may use again. If that fails the sweep does it; this worker needs another one anyway. */
+async function discard(maintenance: Session, name: string): Promise<void> {
+  try {
+    await removeDatabase(maintenance, name)
+    await forgetDatabase(maintenance, name)
+    publish('database.pruned', { database: name, reason: 'left dirty by a worker that ended without giving it back' })
+  } catch (error) {
+    if (maintenance.lost.aborted) throw error
+    publish('warning.raised', { message: `${name} could not be dropped: ${messageOf(error)}` })
+  }
+}

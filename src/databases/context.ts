@@ -1,0 +1,32 @@
+/** What a run tells its workers: plain data, handed over by the runner (provide/inject) or in an environment variable. */
+import type { Role } from '../coordination/index.ts'
+import type { ConnectionTarget } from '../postgres/index.ts'
+import type { ResetName } from './reset/strategy.ts'
+
+export interface RunContext {
+  readonly runId: number
+  readonly project: string
+  /** Where the user's own packages (Knex) are found. */
+  readonly projectRoot: string
+  /** The maintenance database as the admin. */
+  readonly admin: ConnectionTarget
+  /** Where tests connect to: any driver takes it. */
+  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  readonly role: Role
+  readonly serverMajor: number
+  /** The sealed template; undefined when all workers use the one database `shared`. */
+  readonly template: { readonly id: number; readonly name: string } | undefined
+  readonly shared: string | undefined
+  readonly reset: ResetName
+  readonly poolMax: number
+  /** Variables that get the URL; false: the environment is left alone. */
+  readonly env: readonly string[] | false
+}
+
+/** The variable that carries the context where a runner has no channel of its own. */
+export const CONTEXT_VARIABLE = 'TESTDB_RUN'
+
+/** Where the tests of this run reach a database. */
+export function testTarget(context: RunContext, database: string): ConnectionTarget {
+  return { ...context.address, user: context.role.user, password: context.role.password, database }
+}

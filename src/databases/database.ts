@@ -1,0 +1,126 @@
+/** The database a test works with: its address, capped connections made on first use, and the way back to the migrated state. */
+import type { Knex } from 'knex'
+import { closeKnex, knexConfig, openKnex } from '../pools/knex.ts'
+import { DEFAULT_LIMITS } from '../pools/limits.ts'
+import {
+  type ConnectionTarget,
+  closePool,
+  formatUrl,
+  openPool,
+  type Pool,
+  type PoolLimits,
+  poolConfig,
+} from '../postgres/index.ts'
+import { type RunContext, testTarget } from './context.ts'
+import type { Lease } from './lease.ts'
+
+/** How long `release()` waits for connections that a test never gave back, before it cuts them (ms). */
+const CLOSE_GRACE_MS = 2_000
+
+/** A migrated database that nobody else uses. Closed, with everything opened through it, by `release()` or by the runner. */
+export interface Database extends AsyncDisposable {
+  /** Name of the database on the server. */
+  readonly name: string
+  /** Connection string for any driver or ORM. */
+  readonly url: string
+  /** The same as separate fields, with testdb's caps and time limits, for `new pg.Pool(db.connection)`. */
+  readonly connection: Readonly<Record<string, unknown>>
+  /** A capped `pg.Pool`, made on first use and closed by testdb. */
+  readonly pool: Pool
+  /** Runs one statement on `pool`. */
+  query<R extends Record<string, unknown> = Record<string, unknown>>(
+    sql: string,
+    values?: readonly unknown[],
+  ): Promise<{ rows: R[]; rowCount: number | null }>
+  /** A capped Knex instance, made on first use with the project's own Knex and closed by testdb. Throws `TESTDB_PEER_MISSING`. */
+  knex(): Knex
+  /** The configuration of `knex()`, for code that makes its own instance. */
+  knexConfig(): Knex.Config
+  /** Puts the database back to the migrated state. Runners call it after each test. Throws `TESTDB_RESET_FAILED`, `TESTDB_LEASE_LOST`. */
+  reset(): Promise<void>
+  /** Closes what was opened and gives the database back. */
+  release(): Promise<void>
+}
+
+export class WorkerDatabase implements Database {
+  readonly name: string
+  readonly url: string
+  readonly #context: RunContext
+  readonly #target: ConnectionTarget
+  readonly #applicationName: string
+  readonly #limits: PoolLimits
+  /** Undefined where all workers share one database. */
+  readonly #lease: Lease | undefined
+  #pool: Pool | undefined
+  #knex: Knex | undefined
+
+  constructor(context: RunContext, place: Lease | string, slot: string) {
+    this.#context = context
+    this.#lease = typeof place === 'string' ? undefined : place
+    this.name = typeof place === 'string' ? place : place.name
+    this.#target = testTarget(context, this.name)
+    this.url = formatUrl(this.#target)
+    this.#applicationName = `testdb:${context.project}:${slot}`
+    this.#limits = { ...DEFAULT_LIMITS, max: context.poolMax }
+  }
+
+  get lease(): Lease | undefined {
+    return this.#lease
+  }
+
+  get target(): ConnectionTarget {
+    return this.#target
+  }
+
+  get connection(): Readonly<Record<string, unknown>> {
+    return { ...poolConfig(this.#target, this.#limits, this.#applicationName) }
+  }
+
+  get pool(): Pool {
+    this.#pool ??= openPool(this.#target, this.#limits, this.#applicationName)
+    return this.#pool
+  }
+
+  async query<R extends Record<string, unknown>>(
+    sql: string,
+    values: readonly unknown[] = [],
+  ): Promise<{ rows: R[]; rowCount: number | null }> {
+    const { rows, rowCount } = await this.pool.query<R>(sql, [...values])
+    return { rows, rowCount }
+  }
+
+  knex(): Knex {
+    this.#knex ??= openKnex(this.#context.projectRoot, this.knexConfig())
+    return this.#knex
+  }
+
+  knexConfig(): Knex.Config {
+    return knexConfig(this.#target, this.#limits, this.#applicationName)
+  }
+
+  async reset(): Promise<void> {
+    await this.#lease?.reset()
+  }
+
+  /** Closes the pools that were made on first use; the database stays leased. */
+  async closePools(): Promise<void> {
+    const pool = this.#pool
+    const knex = this.#knex
+    this.#pool = undefined
+    this.#knex = undefined
+    if (pool) await closePool(pool, CLOSE_GRACE_MS)
+    if (knex) await closeKnex(knex, CLOSE_GRACE_MS)
+  }
+
+  async release(): Promise<void> {
+    try {
+      await this.closePools()
+    } finally {
+      await this.#lease?.release()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release()
+  }
+}

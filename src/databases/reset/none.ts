@@ -1,0 +1,10 @@
+/** `none`: what a test wrote stays until the run ends. */
+import type { ResetStrategy } from './strategy.ts'
+
+export const noReset: ResetStrategy = {
+  name: 'none',
+  installs: 'lease',
+  leavesClean: false,
+  install: async () => undefined,
+  reset: async () => undefined,
+}

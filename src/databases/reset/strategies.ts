@@ -1,0 +1,13 @@
+/** The list of the ways to put a database back. */
+import { cloneReset } from './clone.ts'
+import { noReset } from './none.ts'
+import type { ResetName, ResetStrategy } from './strategy.ts'
+import { truncateReset } from './truncate.ts'
+
+const STRATEGIES: Readonly<Record<ResetName, ResetStrategy>> = {
+  truncate: truncateReset,
+  clone: cloneReset,
+  none: noReset,
+}
+
+export const strategyOf = (name: ResetName): ResetStrategy => STRATEGIES[name]

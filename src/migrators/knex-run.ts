@@ -1,0 +1,131 @@
+/** One run of Knex against a target: the user's configuration, our connection, each migration announced. */
+import { inspect } from 'node:util'
+import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
+import { publish } from '../events.ts'
+import { qualified, Session } from '../postgres/index.ts'
+import { failure, serverErrorIn } from './failure.ts'
+import { announceMigrations, announceSeeds, type Progress } from './knex-announce.ts'
+import { closeKnex, connectionFor, poolFor } from './knex-connection.ts'
+import type { KnexProject } from './knex-project.ts'
+import type { KnexConfig, KnexInstance, RawConnection } from './knex-types.ts'
+import { lockTableName } from './lock-table.ts'
+import type { MigrationResult, MigrationTarget } from './migrator.ts'
+import { createModuleLoader } from './module-loader.ts'
+import { MIGRATE_APPLICATION, sessionSettings } from './steps.ts'
+
+export async function runKnex(project: KnexProject, target: MigrationTarget): Promise<MigrationResult> {
+  target.signal.throwIfAborted()
+  await ensureSchema(project.migrations.schemaName, target)
+  const progress: Progress = { current: undefined, last: undefined, sqlOf: new WeakMap() }
+  const connections = new Set<RawConnection>()
+  const knex = open(project, target, progress, connections)
+  try {
+    const [, applied] = await knex.migrate.latest()
+    if (project.seeds && target.seeds !== false) {
+      target.signal.throwIfAborted()
+      await knex.seed.run()
+    }
+    return { applied }
+  } catch (error) {
+    throw explain(error, project, target, progress)
+  } finally {
+    await closeKnex(knex, connections)
+  }
+}
+
+function open(
+  project: KnexProject,
+  target: MigrationTarget,
+  progress: Progress,
+  connections: Set<RawConnection>,
+): KnexInstance {
+  const loader = createModuleLoader(project.root)
+  // Options about files would make Knex throw our source away.
+  const { directory: _d, sortDirsSeparately: _s, loadExtensions: _l, ...migrations } = project.migrations
+  const { directory: _sd, sortDirsSeparately: _ss, loadExtensions: _sl, ...seeds } = project.seeds ?? {}
+  const { connectionPool: _pool, ...config } = project.config
+  const seedSource = project.seedSource(loader)
+  const complete: KnexConfig = {
+    log: quietLog,
+    ...config,
+    client: config.client ?? config.dialect ?? 'pg',
+    connection: connectionFor(target),
+    pool: poolFor(config.pool, target, connections),
+    asyncStackTraces: false,
+    // Else Knex writes bindings over the operators `?` and `?|`: values in the message, and not the statement that was sent.
+    compileSqlOnError: false,
+    migrations: {
+      ...migrations,
+      migrationSource: announceMigrations(project, project.migrationSource(loader), target, progress),
+    },
+    ...(seedSource && { seeds: { ...seeds, seedSource: announceSeeds(project, seedSource, target, progress) } }),
+  }
+  const knex = project.package.load()(complete)
+  knex.on('query-error', (error, query) => {
+    if (query.sql !== undefined) progress.sqlOf.set(error, query.sql)
+  })
+  return knex
+}
+
+/** Knex prints to stdout, which reporters own; failures are thrown anyway. */
+const quietLog = {
+  warn: (message: unknown) => {
+    const text = typeof message === 'string' ? message : inspect(message)
+    if (!/^(migration file ".*" failed|migration failed with error|Can't take lock|If you are sure migr)/.test(text))
+      publish('warning.raised', { message: `knex: ${text}` })
+  },
+  error: () => undefined,
+  deprecate: (message: string) => publish('warning.raised', { message: `knex: ${message}` }),
+}
+
+/** Knex expects the schema of its tables to be there. Checked first, because `if not exists` needs the right to create all the same. */
+async function ensureSchema(schema: string | undefined | null, target: MigrationTarget): Promise<void> {
+  if (schema === undefined || schema === null) return
+  const session = await Session.open(target.connection, {
+    applicationName: MIGRATE_APPLICATION,
+    settings: sessionSettings(target),
+  })
+  try {
+    const { rowCount } = await session.query('select from pg_namespace where nspname = $1', [schema])
+    if (rowCount === 0) await session.query(`create schema if not exists ${qualified(undefined, schema)}`)
+  } finally {
+    await session.close()
+  }
+}
+
+function explain(thrown: unknown, project: KnexProject, target: MigrationTarget, progress: Progress): unknown {
+  // Knex wraps what a seed throws and keeps the original in a property of its own.
+  const error = thrown instanceof Error && 'original' in thrown ? thrown.original : thrown
+  if (isTestDbError(error) || (target.signal.aborted && error === target.signal.reason)) return error
+  if (error instanceof Error && /npm install pg\b|Cannot find module 'pg'/.test(error.message)) {
+    const what = `knex ${project.package.version} can not find its driver pg. Install it: npm i -D pg`
+    return new TestDbError('TESTDB_PEER_MISSING', what, {
+      details: { package: 'pg', install: 'npm i -D pg' },
+      cause: error,
+    })
+  }
+  if (error instanceof Error && error.name === 'MigrationLocked') {
+    const table = lockTableName(project.migrations.tableName)
+    const what = `Knex could not take the lock in ${table} of ${target.connection.database}: ${error.message}`
+    return new TestDbError('TESTDB_MIGRATION_LOCKED', what, { details: { table }, cause: error })
+  }
+  const step = progress.current
+  const server = serverErrorIn(error)
+  const sql = server && progress.sqlOf.get(server)
+  const after = progress.last === undefined ? 'before the first migration' : `after ${progress.last}`
+  return failure({
+    code: step?.kind === 'seed' ? 'TESTDB_SEED_FAILED' : 'TESTDB_MIGRATION_FAILED',
+    name: step?.name ?? progress.last ?? 'knex',
+    ...(step ? {} : { subject: `knex migrate:latest, ${after},` }),
+    error,
+    sql,
+    file: step?.file,
+    message: server && withoutSql(messageOf(server), sql),
+  })
+}
+
+/** Knex puts the statement before the message. */
+function withoutSql(message: string, sql: string | undefined): string {
+  if (sql !== undefined && message.startsWith(`${sql} - `)) return message.slice(sql.length + 3)
+  return message
+}

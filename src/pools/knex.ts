@@ -1,0 +1,43 @@
+/** The same caps for Knex. Knex is the user's: it is loaded from their project when it is asked for. */
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import type { Knex } from 'knex'
+import { TestDbError } from '../errors.ts'
+import { type ConnectionTarget, type PoolLimits, poolConfig } from '../postgres/index.ts'
+
+/** A Knex configuration for the user's own `knex(...)` call, with testdb's caps. */
+export function knexConfig(target: ConnectionTarget, limits: PoolLimits, applicationName: string): Knex.Config {
+  const { max, connectionTimeoutMillis, idleTimeoutMillis, maxLifetimeSeconds, allowExitOnIdle, ...connection } =
+    poolConfig(target, limits, applicationName)
+  return {
+    client: 'pg',
+    connection: connection as Knex.PgConnectionConfig,
+    acquireConnectionTimeout: limits.acquireMs,
+    pool: { min: 0, max: limits.max, acquireTimeoutMillis: limits.acquireMs, idleTimeoutMillis: limits.idleMs },
+  }
+}
+
+/** Opens a Knex instance with the Knex of the project at `projectRoot`. */
+export function openKnex(projectRoot: string, config: Knex.Config): Knex {
+  const require = createRequire(join(projectRoot, 'package.json'))
+  let knex: unknown
+  try {
+    knex = require('knex')
+  } catch (cause) {
+    throw new TestDbError('TESTDB_PEER_MISSING', 'db.knex() needs the package "knex": npm i knex', { cause })
+  }
+  const create = (typeof knex === 'function' ? knex : (knex as { default: unknown }).default) as (
+    config: Knex.Config,
+  ) => Knex
+  return create(config)
+}
+
+/** Destroys a Knex instance; a transaction that was never ended would keep `destroy()` waiting for ever, so it is left behind. */
+export async function closeKnex(knex: Knex, graceMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, graceMs)
+  })
+  await Promise.race([knex.destroy(), late])
+  clearTimeout(timer)
+}

@@ -1,0 +1,74 @@
+/** A pool of the driver with caps that can not be forgotten; `pools/` decides the numbers. */
+import pg from 'pg'
+import type { ConnectionTarget } from './target.ts'
+
+export type Pool = pg.Pool
+
+export interface PoolLimits {
+  /** Connections at most. */
+  readonly max: number
+  /** Milliseconds to wait for a free connection. */
+  readonly acquireMs: number
+  /** Milliseconds an unused connection stays open. */
+  readonly idleMs: number
+  /** Milliseconds after which a connection is replaced at its next return. */
+  readonly lifetimeMs: number
+  /** Milliseconds after which the server cancels a statement. */
+  readonly statementMs: number
+  /** Milliseconds after which the server ends a session that idles in a transaction. */
+  readonly idleInTransactionMs: number
+}
+
+/** The options of a `pg.Pool`; time limits on statements are the server's, a client-side race would leave the query running. */
+export function poolConfig(target: ConnectionTarget, limits: PoolLimits, applicationName: string): pg.PoolConfig {
+  return {
+    ...(target as pg.PoolConfig),
+    application_name: applicationName,
+    max: limits.max,
+    connectionTimeoutMillis: limits.acquireMs,
+    idleTimeoutMillis: limits.idleMs,
+    maxLifetimeSeconds: Math.ceil(limits.lifetimeMs / 1000),
+    statement_timeout: limits.statementMs,
+    idle_in_transaction_session_timeout: limits.idleInTransactionMs,
+    allowExitOnIdle: true,
+  }
+}
+
+/** Opens a pool that survives the server ending an idle connection (without a listener that ends the process). */
+export function openPool(target: ConnectionTarget, limits: PoolLimits, applicationName: string): Pool {
+  const pool = new pg.Pool(poolConfig(target, limits, applicationName))
+  pool.on('error', () => undefined)
+  return pool
+}
+
+/**
+ * Ends a pool; a client that was never released would keep `end()` waiting for ever, so its connection is cut.
+ * A pool that its user has ended already is fine.
+ */
+export async function closePool(pool: Pool, graceMs: number): Promise<{ readonly leaked: number }> {
+  let timer: NodeJS.Timeout | undefined
+  const ended = endPool(pool, graceMs).then(() => true)
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), graceMs)
+  })
+  const clean = await Promise.race([ended, late])
+  clearTimeout(timer)
+  if (clean) return { leaked: 0 }
+  const clients =
+    (pool as Pool & { _clients?: (pg.Client & { connection?: { stream?: { destroy(): void } } })[] })._clients ?? []
+  const leaked = [...clients]
+  for (const client of leaked) {
+    // The pool listens to idle clients only; without a listener the end of this one would end the process.
+    client.on('error', () => undefined)
+    client.connection?.stream?.destroy()
+  }
+  return { leaked: leaked.length }
+}
+
+/** Who calls `end()` second gets an error; then the first call's end is waited for. */
+async function endPool(pool: Pool, graceMs: number): Promise<void> {
+  if (!pool.ending) return await pool.end()
+  const deadline = performance.now() + graceMs
+  while (!pool.ended && performance.now() <= deadline) await new Promise((resolve) => setTimeout(resolve, 10))
+  if (!pool.ended) await new Promise(() => undefined)
+}

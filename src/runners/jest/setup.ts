@@ -1,0 +1,23 @@
+/**
+ * `setupFilesAfterEnv: ['testdb/jest/setup']` (part of `preset: 'testdb'`): leases a database before the test file is
+ * loaded and puts it back after each test.
+ *
+ * Loaded inside Jest's sandbox, hence as CommonJS, where nothing can be awaited at the top level. Jest awaits the
+ * function that a setup file exports, before it loads the test file (since 28).
+ */
+import { contextFromEnvironment } from '../../acquire.ts'
+import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
+import { afterEverything, registerLast } from './circus.ts'
+
+export default async function setup(): Promise<void> {
+  await enterFile(contextFromEnvironment(), { slot: process.env.JEST_WORKER_ID ?? String(process.pid) })
+  const leave = (): Promise<void> => leaveFile(false)
+  registerLast({
+    afterEach: async () => {
+      await currentDatabase()?.reset()
+    },
+    afterAll: leave,
+  })
+  // A file whose tests are all skipped runs no hook at all.
+  afterEverything(leave)
+}

@@ -1,0 +1,89 @@
+/**
+ * `globalSetup: ['testdb/vitest']`: starts the run before the first worker and tells the workers about it.
+ *
+ * Vitest evaluates a globalSetup module once per project, in one process, so runs are shared by configuration folder
+ * on the Vitest instance and not in this module. It promises no teardown (none on SIGINT or SIGTERM): everything is right
+ * when the process simply vanishes, teardown only makes it faster.
+ */
+import type { TestProject, Vitest } from 'vitest/node'
+import { resolveConfig } from '../../config/resolve.ts'
+import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
+import { showProgress } from '../../report/progress.ts'
+import { type Run, startRun } from '../../testdb.ts'
+import type { Provided } from './provided.ts'
+
+interface ActiveRun {
+  readonly started: Promise<Run>
+  users: number
+}
+
+const RUNS = Symbol.for('testdb.vitest.runs')
+const store = globalThis as { [RUNS]?: WeakMap<Vitest, Map<string, ActiveRun>> }
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const runs = runsOf(project.vitest)
+  const root = project.config.root
+  const active = runs.get(root) ?? { started: start(root), users: 0 }
+  active.users++
+  runs.set(root, active)
+  const leave = async (): Promise<void> => {
+    if (--active.users > 0) return
+    runs.delete(root)
+    await (await active.started).close()
+  }
+  let run: Run
+  try {
+    run = await active.started
+  } catch (error) {
+    runs.delete(root)
+    throw error
+  }
+  const workerStays = staysForFurtherFiles(project)
+  project.provide('testdb', { context: run.context, workerStays })
+  project.onTestsRerun(async () => {
+    project.provide('testdb', await refreshed(run, workerStays))
+  })
+  return leave
+}
+
+function runsOf(vitest: Vitest): Map<string, ActiveRun> {
+  store[RUNS] ??= new WeakMap()
+  const known = store[RUNS].get(vitest) ?? new Map<string, ActiveRun>()
+  store[RUNS].set(vitest, known)
+  return known
+}
+
+async function start(root: string): Promise<Run> {
+  const endProgress = showProgress()
+  try {
+    return await startRun(await resolveConfig({ cwd: root }), 'vitest')
+  } finally {
+    endProgress()
+  }
+}
+
+/** Watch mode: looks at the migrations again. A failure is told to the tests, because an error here would end the watcher. */
+async function refreshed(run: Run, workerStays: boolean): Promise<Provided> {
+  const endProgress = showProgress()
+  try {
+    await run.refresh()
+    return { context: run.context, workerStays }
+  } catch (error) {
+    const coded = isTestDbError(error) ? error : new TestDbError('TESTDB_TEMPLATE_BUILD_FAILED', messageOf(error))
+    return { failed: { code: coded.code, what: coded.what, fixes: coded.fixes } }
+  } finally {
+    endProgress()
+  }
+}
+
+/** True when a worker runs several files with one module cache (`isolate: false`), where the URL must not change. */
+function staysForFurtherFiles(project: TestProject): boolean {
+  const config = project.config as {
+    pool?: string
+    isolate?: boolean
+    poolOptions?: Record<string, { isolate?: boolean }>
+  }
+  const pool = config.pool ?? 'forks'
+  if (pool.startsWith('vm')) return false
+  return config.isolate === false || config.poolOptions?.[pool]?.isolate === false
+}

@@ -1,0 +1,78 @@
+/**
+ * The life of one worker, whatever its runner: enter a file → reset after each test → leave the file.
+ *
+ * State is kept on `globalThis`, because setup files and fixtures may be loaded as separate copies, and because a
+ * worker without isolation evaluates the setup file again for each test file while the code under test, loaded once,
+ * goes on using the URL of the first.
+ */
+import { acquireDatabase, databaseEnvironment } from '../acquire.ts'
+import type { RunContext } from '../databases/context.ts'
+import type { WorkerDatabase } from '../databases/database.ts'
+import { subscribe } from '../events.ts'
+
+const STATE = Symbol.for('testdb.worker')
+
+interface WorkerState {
+  readonly database: WorkerDatabase
+  readonly context: RunContext
+}
+
+interface WorkerGlobal {
+  [STATE]?: WorkerState | undefined
+}
+const store = globalThis as WorkerGlobal
+
+export interface EnterOptions {
+  /** The runner's number of this worker. */
+  readonly slot: string
+}
+
+/** The database of this worker, if it has one. */
+export const currentDatabase = (): WorkerDatabase | undefined => store[STATE]?.database
+
+/** Leases a database, or takes the one this worker has into use again, and points the environment at it. */
+export async function enterFile(context: RunContext, options: EnterOptions): Promise<WorkerDatabase> {
+  const before = store[STATE]
+  if (before) {
+    if (isSameTemplate(before.context, context)) {
+      await before.database.lease?.resume()
+      return before.database
+    }
+    // Watch mode: the migrations changed since the last file.
+    store[STATE] = undefined
+    await before.database.release()
+  }
+  printWarnings()
+  const database = await acquireDatabase(context, { slot: options.slot })
+  store[STATE] = { database, context }
+  Object.assign(process.env, databaseEnvironment(context, database))
+  return database
+}
+
+/**
+ * Ends the use by one file. `stays` is true where the worker runs further files with the modules of this one: then the lease is
+ * kept, because code that was loaded once can not learn another URL.
+ */
+export async function leaveFile(stays: boolean): Promise<void> {
+  const state = store[STATE]
+  if (!state) return
+  if (stays) {
+    await state.database.closePools()
+    await state.database.lease?.settle()
+    return
+  }
+  store[STATE] = undefined
+  await state.database.release()
+}
+
+const isSameTemplate = (a: RunContext, b: RunContext): boolean =>
+  a.template?.id === b.template?.id && a.shared === b.shared
+
+let printing = false
+
+/** Warnings of a worker go to stderr at once: runners show them beside the test that caused them. */
+function printWarnings(): void {
+  if (printing) return
+  printing = true
+  subscribe('warning.raised', ({ message }) => void process.stderr.write(`testdb: ${message}\n`))
+}

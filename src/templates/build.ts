@@ -1,0 +1,168 @@
+/**
+ * Builds a template: staging database → extensions → migrations → seed → what the reset needs → seal.
+ *
+ * Sealing is one transaction on the session that holds the leader's lock: forbid connections, mark as template, rename,
+ * write "sealed". Either all of it is there or nothing, and a leader that has lost its lock has lost this session too,
+ * so it can not seal. Nothing is cloned before that.
+ *
+ * What if the process dies here? Before `beginAttempt`: nothing happened. After it: the row names the staging database,
+ * and the next leader ends its sessions (a statement can outlive its client) and drops it. Each attempt has a staging
+ * name of its own, which no other registry on this server can have either.
+ */
+import { randomBytes } from 'node:crypto'
+import { beginAttempt, noteSealed, noteStep, type Role, type TemplateRow } from '../coordination/index.ts'
+import { TestDbError } from '../errors.ts'
+import { type MigrationStep, publish } from '../events.ts'
+import type { Migrator } from '../migrators/migrator.ts'
+import {
+  type ConnectionTarget,
+  createDatabase,
+  databaseName,
+  endSessions,
+  ident,
+  isSqlState,
+  removeDatabase,
+  type Session,
+  withSession,
+} from '../postgres/index.ts'
+
+/** Progress is written to the registry at most this often (ms): followers look at it when they re-check. */
+const STEP_WRITE_MS = 200
+
+export interface TemplatePlan {
+  readonly migrator: Migrator
+  readonly seed: { readonly summary: string; run(target: ConnectionTarget): Promise<void> } | undefined
+  readonly extensions: readonly string[]
+  /** Who migrates and owns everything. */
+  readonly role: Role
+  /** Where the migrator and the seed connect: an address that every driver takes, not only ours. */
+  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  /** Puts what the reset strategy needs into the migrated database, as the admin. */
+  readonly install: (session: Session) => Promise<void>
+}
+
+/** The name of a sealed template; it follows from its content, so a lost registry finds its templates again. */
+export const templateName = (hash: string): string => databaseName('t', hash.slice(0, 16))
+
+/** Builds the template of `row` and seals it. Call it only as the leader; `session` holds the lock. */
+export async function buildTemplate(session: Session, row: TemplateRow, plan: TemplatePlan): Promise<void> {
+  const startedAt = performance.now()
+  const name = row.name ?? templateName(row.hash)
+  if (await adoptSealed(session, row, name)) return
+  await assertExtensions(session, plan.extensions)
+  if (row.staging !== null) await removeDatabase(session, row.staging)
+
+  const staging = databaseName('s', row.id, row.attempt + 1, randomBytes(4).toString('hex'))
+  await beginAttempt(session, row.id, staging)
+  try {
+    await createDatabase(session, staging, { template: 'template0', owner: plan.role.user })
+    const applied = await fill(session, row.id, staging, plan)
+    await seal(session, row.id, { staging, name, applied, buildMs: performance.now() - startedAt })
+    publish('template.built', { template: name, migrations: applied, durationMs: performance.now() - startedAt })
+  } catch (error) {
+    await removeDatabase(session, staging).catch(() => undefined)
+    // Another registry on this server has sealed the same content meanwhile.
+    if (isSqlState(error, 'duplicateDatabase') && (await adoptSealed(session, row, name))) return
+    throw error
+  }
+}
+
+/** Migrates, seeds and equips the staging database; returns the number of migrations that ran. */
+async function fill(session: Session, templateId: number, staging: string, plan: TemplatePlan): Promise<number> {
+  const admin = { ...session.target, database: staging }
+  const owner = { ...plan.address, user: plan.role.user, password: plan.role.password, database: staging }
+  await createExtensions(admin, plan.extensions)
+
+  const steps = stepWriter(session, templateId)
+  const migration = plan.migrator.migrate({ connection: owner, signal: session.lost, onStep: steps.note })
+  const { applied } = await orLost(session, migration).finally(steps.stop)
+  if (plan.seed) {
+    publish('seed.started', { name: plan.seed.summary })
+    await orLost(session, plan.seed.run(owner))
+  }
+  // Settings such as a default transaction mode that the migrations gave the database must not bind what we install.
+  await withSession(admin, { applicationName: 'testdb install', neutral: true }, plan.install)
+  return applied.length
+}
+
+/** Stops waiting as soon as the leader's session is lost; the work itself is left to fail on its own. */
+async function orLost<T>(session: Session, work: Promise<T>): Promise<T> {
+  let onLost: (() => void) | undefined
+  const lost = new Promise<never>((_, reject) => {
+    onLost = () => reject(session.lost.reason)
+    session.lost.addEventListener('abort', onLost)
+  })
+  try {
+    return await Promise.race([work, lost])
+  } finally {
+    if (onLost) session.lost.removeEventListener('abort', onLost)
+  }
+}
+
+/** Writes the step that runs, the first at once and the last one of each interval: that is the one that takes long. */
+function stepWriter(session: Session, templateId: number): { note(step: MigrationStep): void; stop(): void } {
+  let latest: MigrationStep | undefined
+  let timer: NodeJS.Timeout | undefined
+  const write = (): void => {
+    timer = undefined
+    if (latest === undefined) return
+    // Only for people who wait; a failure shows at the next statement of the build itself.
+    noteStep(session, templateId, latest).catch(() => undefined)
+    latest = undefined
+    timer = setTimeout(write, STEP_WRITE_MS)
+  }
+  return {
+    note(step) {
+      latest = step
+      if (timer === undefined) write()
+    },
+    stop() {
+      clearTimeout(timer)
+    },
+  }
+}
+
+async function seal(
+  session: Session,
+  templateId: number,
+  result: { readonly staging: string; readonly name: string; readonly applied: number; readonly buildMs: number },
+): Promise<void> {
+  await endSessions(session, result.staging)
+  await session.transaction(async () => {
+    await session.query(`alter database ${ident(result.staging)} with allow_connections false is_template true`)
+    await session.query(`alter database ${ident(result.staging)} rename to ${ident(result.name)}`)
+    await noteSealed(session, templateId, result.applied, result.buildMs)
+  })
+}
+
+/** A sealed database of that name was built from the same content, but the registry has forgotten it: take it. */
+async function adoptSealed(session: Session, row: TemplateRow, name: string): Promise<boolean> {
+  const { rows } = await session.query<{ sealed: boolean }>(
+    'select datistemplate and not datallowconn as sealed from pg_database where datname = $1',
+    [name],
+  )
+  if (rows[0]?.sealed === true) {
+    await noteSealed(session, row.id, row.migrations ?? 0, row.buildMs ?? 0)
+    return true
+  }
+  // Our name, but unsealed by hand: its content can not be trusted.
+  if (rows.length > 0) await removeDatabase(session, name)
+  return false
+}
+
+async function assertExtensions(session: Session, wanted: readonly string[]): Promise<void> {
+  if (wanted.length === 0) return
+  const { rows } = await session.query<{ name: string }>('select name from pg_available_extensions order by name')
+  const available = new Set(rows.map((row) => row.name))
+  const missing = wanted.filter((name) => !available.has(name))
+  if (missing.length === 0) return
+  const what = `the server does not have ${missing.map((name) => `"${name}"`).join(', ')}; it has ${[...available].join(', ')}`
+  throw new TestDbError('TESTDB_EXTENSION_MISSING', what, { details: { missing } })
+}
+
+async function createExtensions(admin: ConnectionTarget, names: readonly string[]): Promise<void> {
+  if (names.length === 0) return
+  await withSession(admin, { applicationName: 'testdb install' }, async (session) => {
+    for (const name of names) await session.query(`create extension if not exists ${ident(name)} cascade`)
+  })
+}

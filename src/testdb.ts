@@ -1,0 +1,217 @@
+/**
+ * The composition root: server → registry → run → template, and what a run hands to its workers.
+ * Everything above (runners, CLI, `createTestDb`) starts a run here; everything below knows nothing of the whole.
+ */
+import type { ResolvedConfig } from './config/config.ts'
+import {
+  beginRun,
+  endRun,
+  ensureRegistry,
+  ensureRole,
+  FORMAT,
+  leadOrFollow,
+  type Role,
+  registerTemplate,
+  useTemplate,
+} from './coordination/index.ts'
+import type { RunContext } from './databases/context.ts'
+import { LEASE_TABLE } from './databases/reset/lease-sql.ts'
+import { strategyOf } from './databases/reset/strategies.ts'
+import { messageOf } from './errors.ts'
+import { publish } from './events.ts'
+import { chooseMigrator } from './migrators/detect.ts'
+import type { Migrator } from './migrators/migrator.ts'
+import { loadSeed } from './migrators/seed.ts'
+import { openServer } from './open-server.ts'
+import { Session } from './postgres/index.ts'
+import type { Server } from './server/server.ts'
+import { buildTemplate, templateName } from './templates/build.ts'
+import { templateHash } from './templates/hash.ts'
+import { migrateShared } from './templates/shared.ts'
+import { RETENTION, sweep } from './templates/sweep.ts'
+
+/** How long a process waits for another one's build (ms): longer than any sane migration, shorter than a forgotten CI job. */
+const BUILD_WAIT_MS = 30 * 60_000
+
+/** One invocation of a test runner. It lives as long as its session; `close()` only makes the end faster. */
+export interface Run extends AsyncDisposable {
+  /** What workers need; another object after a `refresh()` that found changed migrations. */
+  readonly context: RunContext
+  readonly config: ResolvedConfig
+  /** Looks at the migrations again and builds a template if they have changed; true when they had. For watch mode. */
+  refresh(): Promise<boolean>
+  close(): Promise<void>
+}
+
+/** Starts or attaches the server, makes sure that the migrated template is there, and registers the run. */
+export async function startRun(config: ResolvedConfig, runner: string): Promise<Run> {
+  const server = await openServer(config)
+  const session = await Session.open(server.admin, { applicationName: 'testdb coordination' })
+  try {
+    await ensureRegistry(session)
+    // A shared database belongs to the role of its URL, and its objects should too.
+    const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
+    const runId = await beginRun(session, { project: config.project, runner })
+    const run = new ActiveRun(config, server, session, role, runId)
+    await run.refresh()
+    session.unref()
+    run.sweepInBackground()
+    return run
+  } catch (error) {
+    await session.close()
+    await server.release()
+    throw error
+  }
+}
+
+class ActiveRun implements Run {
+  readonly config: ResolvedConfig
+  readonly #server: Server
+  readonly #session: Session
+  readonly #role: Role
+  readonly #runId: number
+  #hash: string | undefined
+  #context: RunContext | undefined
+  #sweep: Promise<unknown> = Promise.resolve()
+
+  constructor(config: ResolvedConfig, server: Server, session: Session, role: Role, runId: number) {
+    this.config = config
+    this.#server = server
+    this.#session = session
+    this.#role = role
+    this.#runId = runId
+  }
+
+  get context(): RunContext {
+    if (!this.#context) throw new Error('bug: the run has no template yet')
+    return this.#context
+  }
+
+  async refresh(): Promise<boolean> {
+    const { config } = this
+    const migrator = await chooseAndAnnounce(config, this.#hash === undefined)
+    const seed = await loadSeed(config.seed, config.root)
+    const strategy = strategyOf(config.reset)
+    const hash = await templateHash(
+      {
+        migrator: await migrator.hash(),
+        seed: await seed?.hash(),
+        extensions: config.extensions,
+        serverMajor: this.#server.major,
+        superuser: this.#role.superuser,
+        format: FORMAT,
+        installed: strategy.installs,
+      },
+      { root: config.root, ...config.hash },
+    )
+    if (hash === this.#hash) return false
+    const template = config.isolation === 'shared' ? undefined : await this.#ensureTemplate(hash, migrator, seed)
+    if (!template) await this.#migrateShared(migrator)
+    this.#context = {
+      runId: this.#runId,
+      project: config.project,
+      projectRoot: config.root,
+      admin: this.#server.admin,
+      address: this.#server.address,
+      role: this.#role,
+      serverMajor: this.#server.major,
+      template,
+      shared: template ? undefined : this.#server.admin.database,
+      reset: config.reset,
+      poolMax: config.pool.max,
+      env: config.env,
+    }
+    this.#hash = hash
+    return true
+  }
+
+  async #ensureTemplate(
+    hash: string,
+    migrator: Migrator,
+    seed: Awaited<ReturnType<typeof loadSeed>>,
+  ): Promise<{ readonly id: number; readonly name: string }> {
+    const session = this.#session
+    const startedAt = performance.now()
+    const name = templateName(hash)
+    const { project } = this.config
+    const { id } = await registerTemplate(session, { hash, project, summary: migrator.summary, name })
+    // From here on no sweep takes the template away; only then is it safe to look whether it is there.
+    await useTemplate(session, this.#runId, id)
+    const strategy = strategyOf(this.config.reset)
+    let built = false
+    await leadOrFollow({
+      session,
+      templateId: id,
+      label: name,
+      acceptEarlier: true,
+      waitTimeoutMs: BUILD_WAIT_MS,
+      lead: (row) => {
+        built = true
+        return buildTemplate(session, row, {
+          migrator,
+          seed,
+          extensions: this.config.extensions,
+          role: this.#role,
+          address: this.#server.address,
+          install: async (staging) => {
+            await staging.query(LEASE_TABLE)
+            await strategyOf(strategy.name).install(staging, { bookkeeping: migrator.bookkeeping })
+          },
+        })
+      },
+    })
+    if (!built) publish('template.reused', { template: name, waitedMs: performance.now() - startedAt })
+    return { id, name }
+  }
+
+  async #migrateShared(migrator: Migrator): Promise<void> {
+    await migrateShared({
+      session: this.#session,
+      address: this.#server.address,
+      runId: this.#runId,
+      project: this.config.project,
+      migrator,
+      waitTimeoutMs: BUILD_WAIT_MS,
+    })
+  }
+
+  /** Tests need not wait for it, and its failure is nobody's failure: the next run sweeps again. */
+  sweepInBackground(): void {
+    this.#sweep = sweep(this.#session, { retention: RETENTION, project: this.config.project }).catch(
+      (error: unknown) => {
+        if (!this.#session.lost.aborted)
+          publish('warning.raised', { message: `clean-up was not finished: ${messageOf(error)}` })
+      },
+    )
+  }
+
+  async close(): Promise<void> {
+    await this.#sweep
+    if (!this.#session.lost.aborted) await endRun(this.#session, this.#runId).catch(() => undefined)
+    await this.#session.close()
+    await this.#server.release()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+}
+
+async function chooseAndAnnounce(config: ResolvedConfig, announce: boolean): Promise<Migrator> {
+  const project = { root: config.root, environment: config.environment }
+  if (config.migrator) {
+    const migrator = await config.migrator.load(project)
+    if (announce) {
+      publish('migrator.detected', {
+        name: migrator.name,
+        summary: migrator.summary,
+        reason: 'set in the configuration',
+      })
+    }
+    return migrator
+  }
+  const { definition, reason } = await chooseMigrator(config.root, config.environment)
+  const migrator = await definition.load(project)
+  if (announce) publish('migrator.detected', { name: migrator.name, summary: migrator.summary, reason })
+  return migrator
+}
