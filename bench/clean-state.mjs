@@ -20,7 +20,10 @@ async function migrate(db, tables) {
     await db.schema.createTable(`t${i}`, (t) => {
       t.increments()
       t.text('name')
-      if (i >= SEEDED) t.integer('ref').references('id').inTable(`t${i % SEEDED}`)
+      if (i >= SEEDED)
+        t.integer('ref')
+          .references('id')
+          .inTable(`t${i % SEEDED}`)
       t.index('name')
     })
     if (i < SEEDED) await db(`t${i}`).insert(Array.from({ length: 20 }, (_, n) => ({ name: `seed ${n}` })))
@@ -57,7 +60,13 @@ async function measure(tables) {
   for (const reset of ['truncate', 'clone']) {
     const testdb = await createTestDb({ migrator, reset, role: { superuser: true } })
     const database = await testdb.acquire()
-    rows.push([`testdb reset: ${reset}`, await median(() => database.reset(), () => dirty((sql) => database.query(sql)))])
+    rows.push([
+      `testdb reset: ${reset}`,
+      await median(
+        () => database.reset(),
+        () => dirty((sql) => database.query(sql)),
+      ),
+    ])
     if (reset === 'clone') {
       await testdb.close()
       continue
@@ -74,7 +83,10 @@ async function measure(tables) {
       await database.query(`truncate ${all} restart identity cascade`)
       await seed()
     }
-    rows.push(['truncate every table, seed again', await median(truncateAll, () => dirty((sql) => database.query(sql)))])
+    rows.push([
+      'truncate every table, seed again',
+      await median(truncateAll, () => dirty((sql) => database.query(sql))),
+    ])
 
     const admin = knex({ client: 'pg', connection: database.url, pool: { min: 0, max: 1 } })
     const url = new URL(database.url)

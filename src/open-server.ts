@@ -1,5 +1,6 @@
-/** Turns the configured kind of server into a running one. */
+/** Turns the configured kind of server into a running one, and opens the run's session on it. */
 import type { ResolvedConfig } from './config/config.ts'
+import { isSqlState, Session, sqlstateOf } from './postgres/index.ts'
 import { startEmbedded } from './server/embedded/embedded.ts'
 import type { Server } from './server/server.ts'
 import { connectUrl } from './server/url.ts'
@@ -13,4 +14,27 @@ export async function openServer(config: ResolvedConfig): Promise<Server> {
     idleMs: config.idle,
     ...(server.port === undefined ? {} : { port: server.port }),
   })
+}
+
+/** An embedded server may stop for want of sessions between attaching and connecting, on a machine that stood still meanwhile. */
+const ATTEMPTS = 3
+
+/** Starts or attaches the server and opens the session that coordinates the run. */
+export async function openSession(
+  config: ResolvedConfig,
+): Promise<{ readonly server: Server; readonly session: Session }> {
+  for (let attempt = 1; ; attempt++) {
+    const server = await openServer(config)
+    try {
+      return { server, session: await Session.open(server.admin, { applicationName: 'testdb coordination' }) }
+    } catch (error) {
+      await server.release()
+      if (!server.ours || attempt === ATTEMPTS || !hasJustStopped(error)) throw error
+    }
+  }
+}
+
+function hasJustStopped(error: unknown): boolean {
+  const code = sqlstateOf(error)
+  return code === 'ECONNREFUSED' || code === 'ENOENT' || isSqlState(error, 'adminShutdown', 'cannotConnectNow')
 }

@@ -22,8 +22,8 @@ import { publish } from './events.ts'
 import { chooseMigrator } from './migrators/detect.ts'
 import type { Migrator } from './migrators/migrator.ts'
 import { loadSeed } from './migrators/seed.ts'
-import { openServer } from './open-server.ts'
-import { Session } from './postgres/index.ts'
+import { openSession } from './open-server.ts'
+import type { Session } from './postgres/index.ts'
 import type { Server } from './server/server.ts'
 import { buildTemplate, templateName } from './templates/build.ts'
 import { templateHash } from './templates/hash.ts'
@@ -45,8 +45,7 @@ export interface Run extends AsyncDisposable {
 
 /** Starts or attaches the server, makes sure that the migrated template is there, and registers the run. */
 export async function startRun(config: ResolvedConfig, runner: string): Promise<Run> {
-  const server = await openServer(config)
-  const session = await Session.open(server.admin, { applicationName: 'testdb coordination' })
+  const { server, session } = await openSession(config)
   try {
     await ensureRegistry(session)
     // A shared database belongs to the role of its URL, and its objects should too.

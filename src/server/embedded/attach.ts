@@ -1,0 +1,69 @@
+/** Connects to the server that a state names, and checks that it is that one. */
+import { messageOf } from '../../errors.ts'
+import { isSqlState, LOCK_SPACE, Session } from '../../postgres/index.ts'
+import { adminTarget, type ServerState } from './state-file.ts'
+
+/** Second keys in LOCK_SPACE.server, in the maintenance database. */
+export const SERVER_LOCK = {
+  /** Held by the supervisor's session: there is one, and it lives. */
+  supervisor: 2,
+} as const
+
+/** Application name of the supervisor's session, followed by its pid; the session is the truth about who supervises. */
+export const SUPERVISOR_NAME = 'testdb supervisor'
+
+/** A supervisor listens here; the payload `stop` stops the server. */
+export const SUPERVISOR_CHANNEL = 'testdb_supervisor'
+
+export interface Found {
+  readonly state: ServerState
+  readonly major: number
+  /** For people, for example `18.4`. */
+  readonly version: string
+  /** Pid of the living supervisor; undefined when the server is an orphan. */
+  readonly supervisorPid: number | undefined
+}
+
+export type Probe =
+  | { readonly found: Found }
+  /** `full`: it is there and healthy, but has no connection left. */
+  | { readonly found: undefined; readonly reason: string; readonly full: boolean }
+
+/** How long a connection may take (ms); a local server that takes longer is not well. */
+const CONNECT_TIMEOUT_MS = 5_000
+
+/**
+ * Asks the server for its data folder: the port may belong to something else by now. Whatever goes wrong (refused, starting,
+ * stopping, wrong password) is an answer, not an error: the caller then looks closer, under the start lock.
+ */
+export async function probe(state: ServerState): Promise<Probe> {
+  let session: Session
+  try {
+    session = await Session.open(adminTarget(state), {
+      applicationName: 'testdb attach',
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+    })
+  } catch (error) {
+    return { found: undefined, reason: messageOf(error), full: isSqlState(error, 'tooManyConnections') }
+  }
+  try {
+    const { rows } = await session.query<{ dataDir: string; version: number; supervisor: string | null }>(
+      `select current_setting('data_directory') as "dataDir", current_setting('server_version_num')::int as version,
+              (select application_name from pg_stat_activity join pg_locks using (pid)
+                where locktype = 'advisory' and classid = $1 and objid = $2 and objsubid = 2 and granted
+                  and database = (select oid from pg_database where datname = current_database())) as supervisor`,
+      [LOCK_SPACE.server, SERVER_LOCK.supervisor],
+    )
+    const row = rows[0]
+    if (row?.dataDir !== state.dataDir) {
+      return { found: undefined, reason: `the server on port ${state.port} has another data folder`, full: false }
+    }
+    const major = Math.floor(row.version / 10_000)
+    const supervisorPid = row.supervisor === null ? undefined : Number(/\d+$/.exec(row.supervisor)?.[0] ?? 0)
+    return { found: { state, major, version: `${major}.${row.version % 10_000}`, supervisorPid } }
+  } catch (error) {
+    return { found: undefined, reason: messageOf(error), full: false }
+  } finally {
+    await session.close()
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The data folder and its secret: `<cluster>/data` belongs to the Postgres account, `<cluster>/cluster.json` (0600) to us.
+ *
+ * A cluster is made under a temporary name and renamed, so that it is complete or not there. Who dies here leaves a
+ * `….new-…` folder, which the next start removes. A cluster that vanished (reboot, cleaned /dev/shm) is made again.
+ */
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { TestDbError } from '../../errors.ts'
+import type { Account } from './account.ts'
+import { unwritable } from './folders.ts'
+import { libraryEnvironment, type Runnable } from './libraries.ts'
+import { passThrough } from './locations.ts'
+import { readPostmasterFile } from './postmaster-file.ts'
+
+export interface Cluster {
+  readonly folder: string
+  readonly dataDir: string
+  /** Unique; in the title of each of its processes. */
+  readonly name: string
+  readonly password: string
+}
+
+/** What a program of Postgres needs to run. */
+export interface Programs extends Runnable {
+  readonly account: Account | undefined
+  readonly major: number
+}
+
+interface ClusterFile {
+  readonly name: string
+  readonly password: string
+  /** The boot in which it was last started; tells a crash of Postgres from a crash of the machine. */
+  readonly boot: string
+}
+
+/** Reads the cluster of that folder; undefined when there is none or when it is damaged. */
+export async function readCluster(folder: string): Promise<Cluster | undefined> {
+  const file = await readClusterFile(folder)
+  const dataDir = path.join(folder, 'data')
+  if (file === undefined || !existsSync(path.join(dataDir, 'PG_VERSION'))) return undefined
+  return { folder, dataDir, name: file.name, password: file.password }
+}
+
+/**
+ * Tells whether the machine went down while the server ran. We run without fsync, so then the data may be damaged in ways
+ * that Postgres does not notice; a crash of Postgres alone loses nothing.
+ */
+export async function isSuspect(folder: string): Promise<boolean> {
+  const unclean = (await readPostmasterFile(path.join(folder, 'data'))) !== undefined
+  return unclean && (await readClusterFile(folder))?.boot !== (await bootId())
+}
+
+/** Notes the boot, before each start. */
+export async function markStarted(cluster: Cluster): Promise<void> {
+  const file: ClusterFile = { name: cluster.name, password: cluster.password, boot: await bootId() }
+  const temporary = path.join(cluster.folder, `cluster.json.${process.pid}`)
+  await writeFile(temporary, JSON.stringify(file), { mode: 0o600 })
+  await rename(temporary, path.join(cluster.folder, 'cluster.json'))
+}
+
+/** Makes a cluster in that folder, in place of whatever is there. The caller holds the start lock. */
+export async function createCluster(folder: string, programs: Programs): Promise<Cluster> {
+  const parent = path.dirname(folder)
+  const leftovers = (await readdir(parent)).filter((name) => name.startsWith(`${path.basename(folder)}.new-`))
+  for (const name of [...leftovers, path.basename(folder)]) {
+    await rm(path.join(parent, name), { recursive: true, force: true })
+  }
+  const temporary = `${folder}.new-${process.pid}`
+  const made: Cluster = {
+    folder: temporary,
+    dataDir: path.join(temporary, 'data'),
+    name: `testdb-${randomBytes(6).toString('hex')}`,
+    password: randomBytes(24).toString('base64url'),
+  }
+  try {
+    await mkdir(temporary)
+    await chmod(temporary, passThrough(programs.account))
+    await initdb(made, programs)
+    await markStarted(made)
+    await rename(temporary, folder)
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true })
+    throw error
+  }
+  return { ...made, folder, dataDir: path.join(folder, 'data') }
+}
+
+async function initdb(cluster: Cluster, programs: Programs): Promise<void> {
+  const passwordFile = path.join(cluster.folder, 'password')
+  await writeFile(passwordFile, cluster.password, { mode: 0o600 })
+  await mkdir(cluster.dataDir, { mode: 0o700 })
+  if (programs.account !== undefined) {
+    const { uid, gid } = programs.account
+    await chown(passwordFile, uid, gid)
+    await chown(cluster.dataDir, uid, gid)
+  }
+  try {
+    const failure = await runInitdb(cluster, passwordFile, 'C.UTF-8', programs)
+    if (failure === undefined) return
+    // A C library without C.UTF-8 (glibc before 2.35 with no locales installed) has C at least.
+    const again = /locale/i.test(failure) ? await runInitdb(cluster, passwordFile, 'C', programs) : failure
+    if (again === undefined) return
+    if (again.includes('No space left on device')) throw unwritable(path.dirname(cluster.folder), 'ENOSPC')
+    throw new TestDbError('TESTDB_SERVER_START_FAILED', `initdb could not make ${cluster.dataDir}:\n${again}`, {
+      details: { dataDir: cluster.dataDir, output: again },
+    })
+  } finally {
+    await rm(passwordFile, { force: true })
+  }
+}
+
+/** Undefined when it worked, else what it said. */
+async function runInitdb(
+  cluster: Cluster,
+  passwordFile: string,
+  locale: string,
+  programs: Programs,
+): Promise<string | undefined> {
+  const { major, account } = programs
+  const args = [
+    ...['-D', cluster.dataDir, '--username=postgres', `--pwfile=${passwordFile}`, '--auth=scram-sha-256'],
+    // The same on every machine, whatever LANG says: order by code point, case and character classes of Unicode.
+    ...['--encoding=UTF8', `--locale=${locale}`, '--lc-messages=C'],
+    ...(major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
+    // Nothing is lost with the machine that could not be made again.
+    ...['--no-sync', '--no-instructions', ...(major >= 18 ? ['--no-data-checksums'] : [])],
+    // Segments of 16 MB are most of what initdb and a fresh cluster weigh.
+    '--wal-segsize=4',
+    // The password is 192 random bits: stretching it only makes each connection slower.
+    ...(major >= 16 ? ['--set', 'scram_iterations=1'] : []),
+  ]
+  return await new Promise((resolve) => {
+    execFile(
+      path.join(programs.bin, 'initdb'),
+      args,
+      { ...(account && { uid: account.uid, gid: account.gid }), cwd: '/', env: postgresEnvironment(programs) },
+      (error, stdout, stderr) => resolve(error === null ? undefined : `${stdout}${stderr}`.trim() || error.message),
+    )
+  })
+}
+
+/** The environment of every Postgres process: nothing of the user's, whose PG* and LC_* variables would change its mind. */
+export function postgresEnvironment(programs: Programs): Record<string, string> {
+  const { PATH, SystemRoot, TEMP } = process.env
+  return {
+    LC_ALL: 'C',
+    PATH: PATH ?? '/usr/bin:/bin',
+    ...(SystemRoot && { SystemRoot }),
+    ...(TEMP && process.platform === 'win32' && { TEMP }),
+    ...libraryEnvironment(programs.libraryPath),
+  }
+}
+
+async function readClusterFile(folder: string): Promise<ClusterFile | undefined> {
+  try {
+    const file = JSON.parse(await readFile(path.join(folder, 'cluster.json'), 'utf8')) as Partial<ClusterFile>
+    return file.name && file.password ? { name: file.name, password: file.password, boot: file.boot ?? '' } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function bootId(): Promise<string> {
+  // Elsewhere than on Linux nothing is known, and the cluster is kept.
+  return await readFile('/proc/sys/kernel/random/boot_id', 'utf8').then(
+    (id) => id.trim(),
+    () => 'unknown',
+  )
+}

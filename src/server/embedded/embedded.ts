@@ -1,0 +1,106 @@
+/**
+ * The embedded Postgres server: real binaries from the user's project, one server per workspace and Postgres major.
+ *
+ * The fast path takes no lock: read the state file, touch it, connect, check that the server is the one. Whatever is not as
+ * expected leads to the slow path (start.ts), which does the same under the start lock and starts what is missing.
+ * A server that runs without a supervisor is not as expected either.
+ *
+ * Nothing here stays connected. The sessions of runs and workers keep the server alive; the supervisor stops it when there
+ * has been none, and nobody has attached, for the idle time (supervision.ts draws how these can not miss each other).
+ */
+import { TestDbError } from '../../errors.ts'
+import { publish } from '../../events.ts'
+import type { Server } from '../server.ts'
+import { chooseAccount } from './account.ts'
+import { type Found, probe } from './attach.ts'
+import { findBinaries } from './binaries.ts'
+import { cacheError, makeOwnFolder } from './folders.ts'
+import { type CacheOptions, type Layout, layoutOf, passThrough, resolveCache } from './locations.ts'
+import { attachOrStart, type Outcome, placeOf, type StartInput } from './start.ts'
+import { waitForStartLock } from './start-lock.ts'
+import { adminTarget, readState, touchState } from './state-file.ts'
+import type { Storage } from './storage.ts'
+
+export interface EmbeddedOptions extends CacheOptions {
+  /** Where the data lies. A running server is taken as it is. @default 'auto' */
+  readonly storage?: Storage
+  /** TCP port on loopback; another one is taken when it is not free. @default a free one */
+  readonly port?: number | undefined
+  /** Milliseconds that the server outlives its last session; the first starter's counts. */
+  readonly idleMs: number
+}
+
+/** Losing a race (a server that stops while we attach) leads to another look; losing it so often means something is broken. */
+const ATTEMPTS = 10
+
+/**
+ * Attaches to the embedded server, or starts it.
+ *
+ * @throws TESTDB_PEER_MISSING, TESTDB_PLATFORM_UNSUPPORTED, TESTDB_CACHE_UNWRITABLE, TESTDB_SERVER_START_FAILED
+ */
+export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
+  const begun = performance.now()
+  const binaries = findBinaries(options.projectRoot)
+  const account = chooseAccount()
+  const layout = layoutOf(await resolveCache(options, account), binaries.major)
+  const { idleMs, port, storage = 'auto' } = options
+  try {
+    await makeOwnFolder(layout.folder, passThrough(account))
+    const { found, started } = await reach({ layout, binaries, account, storage, port, idleMs })
+    const server = describeServer(found, layout)
+    if (port !== undefined && port !== found.state.port) {
+      const message = `the embedded server listens on port ${found.state.port}, not on ${port}`
+      publish('warning.raised', { message: `${message} (${started ? 'it was taken' : 'it was running already'})` })
+    }
+    const durationMs = performance.now() - begun
+    publish('server.started', { summary: server.summary, durationMs, attached: !started })
+    return server
+  } catch (error) {
+    throw cacheError(error, layout.folder)
+  }
+}
+
+async function reach(input: StartInput): Promise<NonNullable<Outcome>> {
+  const { layout } = input
+  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const attached = await attachFast(layout)
+    if (attached !== undefined) return attached
+    const turn = await waitForStartLock(layout, () => attachFast(layout))
+    if ('result' in turn) return turn.result
+    try {
+      const outcome = (await attachFast(layout)) ?? (await attachOrStart(input))
+      if (outcome !== undefined && !turn.lock.lost) return outcome
+    } finally {
+      await turn.lock.release()
+    }
+  }
+  throw new TestDbError(
+    'TESTDB_SERVER_START_FAILED',
+    `the server went away ${ATTEMPTS} times while it was being reached`,
+    {
+      details: { log: layout.serverLog, attempts: ATTEMPTS },
+    },
+  )
+}
+
+/** The touch comes first: a supervisor that is about to stop the server sees it, or it fails because the file is gone. */
+async function attachFast(layout: Layout): Promise<Outcome> {
+  const state = await readState(layout.state)
+  if (state === undefined || !(await touchState(layout.state))) return undefined
+  const { found } = await probe(state)
+  return found?.supervisorPid === undefined ? undefined : { found, started: false }
+}
+
+function describeServer(found: Found, layout: Layout): Server {
+  const { state, version, major } = found
+  return {
+    kind: 'embedded',
+    admin: adminTarget(state),
+    address: { host: '127.0.0.1', port: state.port },
+    major,
+    summary: `embedded PostgreSQL ${version} on port ${state.port}, data ${placeOf(state.dataDir, layout)}`,
+    ours: true,
+    // Nothing is held: the server stops by itself when nobody is connected any more.
+    release: () => Promise.resolve(),
+  }
+}

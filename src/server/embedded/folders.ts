@@ -1,0 +1,47 @@
+/** Folders that only we may write to, and what is said when they can not be made. */
+import { chmod, lstat, mkdir } from 'node:fs/promises'
+import { TestDbError } from '../../errors.ts'
+
+/** What the system answers when a folder is missing rights or space, as opposed to a mistake of ours. */
+const UNWRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EMFILE', 'EIO'])
+
+/** Errno name of a file system error, for example `ENOENT`. */
+export function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** Turns a file system error into TESTDB_CACHE_UNWRITABLE that names the folder; leaves every other error as it is. */
+export function cacheError(error: unknown, folder: string): unknown {
+  const errno = errnoOf(error)
+  if (errno === undefined || !UNWRITABLE.has(errno) || error instanceof TestDbError) return error
+  const at = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : folder
+  const where = at === folder ? folder : `${folder} (at ${at})`
+  return new TestDbError('TESTDB_CACHE_UNWRITABLE', `${where} can not be written: ${errno}`, {
+    details: { folder, path: at, errno },
+    cause: error,
+  })
+}
+
+export function unwritable(folder: string, reason: string): TestDbError {
+  return new TestDbError('TESTDB_CACHE_UNWRITABLE', `${folder} can not be used: ${reason}`, {
+    details: { folder, reason },
+  })
+}
+
+/**
+ * Makes a folder, or takes an existing one only if nobody else owns it or can write to it: below /tmp and /dev/shm anybody
+ * may have made it first, to be given our password file or to be deleted by root.
+ */
+export async function makeOwnFolder(folder: string, mode: number): Promise<void> {
+  try {
+    await mkdir(folder, { mode })
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error
+  }
+  const stats = await lstat(folder)
+  if (!stats.isDirectory()) throw unwritable(folder, 'it is not a folder')
+  const uid = process.getuid?.()
+  if (uid !== undefined && stats.uid !== uid) throw unwritable(folder, `it belongs to another user (uid ${stats.uid})`)
+  // The umask may have taken away what the Postgres account needs to pass through.
+  if (process.platform !== 'win32' && (stats.mode & 0o777) !== mode) await chmod(folder, mode)
+}

@@ -1,0 +1,5 @@
+export { type EmbeddedOptions, startEmbedded } from './embedded.ts'
+export type { CacheOptions } from './locations.ts'
+export { type EmbeddedStatus, embeddedStatus } from './status.ts'
+export { keepEmbedded, stopEmbedded } from './stop.ts'
+export type { Storage } from './storage.ts'

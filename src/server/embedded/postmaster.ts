@@ -1,0 +1,134 @@
+/** Starts Postgres as a child of the supervisor and waits until it accepts connections. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { postgresEnvironment } from './cluster.ts'
+import type { Job } from './job.ts'
+import { logTail } from './log-tail.ts'
+import { readPostmasterFile } from './postmaster-file.ts'
+import { serverArguments, serverSettings } from './settings.ts'
+import type { ServerState } from './state-file.ts'
+
+/** The same patience as pg_ctl has: crash recovery of a large cluster takes its time. */
+const READY_TIMEOUT_MS = 60_000
+/** Between choosing a free port and Postgres taking it, somebody else may take it. */
+const PORT_ATTEMPTS = 5
+/** The backends of a killed postmaster need a moment to notice. */
+const LEFTOVER_TIMEOUT_MS = 10_000
+
+export class StartFailure extends Error {
+  readonly log: readonly string[]
+  /** True when another postmaster has the data folder. */
+  readonly busy: boolean
+  constructor(message: string, log: readonly string[], busy = false) {
+    super(message)
+    this.log = log
+    this.busy = busy
+  }
+}
+
+export interface Started {
+  readonly state: ServerState
+  readonly child: ChildProcess
+}
+
+/** Starts the server; tries other ports when the wanted one is taken. `onSpawn` sees the child at once, for an early end. */
+export async function startPostmaster(job: Job, onSpawn: (child: ChildProcess) => void): Promise<Started> {
+  if (job.task.kind !== 'start') throw new Error('bug: nothing to start')
+  const deadline = Date.now() + LEFTOVER_TIMEOUT_MS
+  let port = job.task.port ?? (await freePort())
+  for (let attempt = 1; ; ) {
+    try {
+      return await startOnce(job, port, job.task.socketDir, onSpawn)
+    } catch (error) {
+      if (!(error instanceof StartFailure)) throw error
+      const text = error.log.join('\n')
+      if (/Address already in use|could not create any TCP\/IP sockets/.test(text) && attempt < PORT_ATTEMPTS) {
+        attempt += 1
+        port = await freePort()
+      } else if (text.includes('pre-existing shared memory block') && Date.now() < deadline) {
+        await delay(100)
+      } else {
+        throw error
+      }
+    }
+  }
+}
+
+async function startOnce(
+  job: Job,
+  port: number,
+  socketDir: string | null,
+  onSpawn: (child: ChildProcess) => void,
+): Promise<Started> {
+  const { cluster, programs, layout } = job
+  const settings = serverSettings({
+    major: programs.major,
+    clusterName: cluster.name,
+    port,
+    socketDir: socketDir ?? undefined,
+  })
+  // A file and never a pipe: a postmaster whose log nobody reads stops in write(2). Truncated, so it does not grow for ever.
+  const log = openSync(layout.serverLog, 'w', 0o600)
+  const child = spawn(path.join(programs.bin, 'postgres'), serverArguments(cluster.dataDir, settings), {
+    ...(programs.account && { uid: programs.account.uid, gid: programs.account.gid }),
+    cwd: '/',
+    env: postgresEnvironment(programs),
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  let ended: string | undefined
+  child.once('error', (error) => {
+    ended = `Postgres could not be started: ${error.message}`
+  })
+  child.once('exit', (code, signal) => {
+    ended ??= `Postgres ended while starting (${signal ?? `exit code ${code}`})`
+  })
+  onSpawn(child)
+
+  const deadline = Date.now() + READY_TIMEOUT_MS
+  for (;;) {
+    const file = await readPostmasterFile(cluster.dataDir)
+    if (ended !== undefined) {
+      const lines = await logTail(layout.serverLog)
+      throw new StartFailure(ended, lines, /lock file "postmaster\.pid" already exists/.test(lines.join('\n')))
+    }
+    if (file?.pid === child.pid && file?.status === 'ready') {
+      const { pid, startedAt } = file
+      const state: ServerState = {
+        format: 1,
+        port,
+        socketDir,
+        dataDir: cluster.dataDir,
+        password: cluster.password,
+        pid,
+        startedAt,
+      }
+      return { state, child }
+    }
+    if (Date.now() > deadline) {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+      throw new StartFailure(
+        `Postgres did not accept connections within ${READY_TIMEOUT_MS / 1000} s`,
+        await logTail(layout.serverLog),
+      )
+    }
+    await delay(5)
+  }
+}
+
+/** A port on loopback that is free right now. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('bug: a TCP server has a port')
+  return address.port
+}

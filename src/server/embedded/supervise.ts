@@ -1,0 +1,72 @@
+/** The starter's side of the supervisor: spawns it, gives it its job and hears whether the server is up. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import os from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { isReply, type Job, type Reply } from './job.ts'
+import { logTail } from './log-tail.ts'
+
+/** Longer than everything that the supervisor waits for: readiness (60 s), leftovers (10 s). */
+const REPLY_TIMEOUT_MS = 90_000
+
+/** The built entry script: beside this code in the bundle; in `dist` when this code runs from its sources. */
+export function supervisorFile(): string {
+  const fromSource = import.meta.url.endsWith('.ts')
+  return fileURLToPath(new URL(fromSource ? '../../../dist/supervisor.mjs' : './supervisor.mjs', import.meta.url))
+}
+
+/** Starts a supervisor and resolves with its answer. It outlives this process, and does not need it after the answer. */
+export async function startSupervisor(job: Job): Promise<Reply> {
+  const log = openSync(job.layout.supervisorLog, 'w', 0o600)
+  const child = spawn(process.execPath, [supervisorFile()], {
+    detached: true,
+    // Not the project's folder, which could then not be unmounted or, on Windows, deleted.
+    cwd: process.platform === 'win32' ? os.tmpdir() : '/',
+    env: supervisorEnvironment(),
+    stdio: ['ignore', log, log, 'ipc'],
+    windowsHide: true,
+  })
+  closeSync(log)
+  try {
+    return await answer(child, job)
+  } finally {
+    if (child.connected) child.disconnect()
+    child.unref()
+  }
+}
+
+async function answer(child: ChildProcess, job: Job): Promise<Reply> {
+  return await new Promise((resolve) => {
+    const fail = async (message: string): Promise<void> => {
+      resolve({ kind: 'failed', message, log: await logTail(job.layout.supervisorLog) })
+    }
+    const timer = setTimeout(() => {
+      child.kill('SIGTERM')
+      void fail(`the supervisor did not answer within ${REPLY_TIMEOUT_MS / 1000} s`)
+    }, REPLY_TIMEOUT_MS)
+    child.once('message', (message: unknown) => {
+      clearTimeout(timer)
+      if (isReply(message)) resolve(message)
+      else void fail('bug: the supervisor sent something else than a reply')
+    })
+    child.once('error', (error) => {
+      clearTimeout(timer)
+      void fail(`the supervisor could not be started: ${error.message}`)
+    })
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer)
+      void fail(`the supervisor ended (${signal ?? `exit code ${code}`})`)
+    })
+    // An answer that can not be sent shows as the exit of the child.
+    child.send(job, () => undefined)
+  })
+}
+
+/**
+ * Only what a plain Node process needs. A test runner's NODE_OPTIONS would load its hooks into the supervisor, PG* would
+ * change its connection, and secrets of the user's environment have no business in a process that outlives the run.
+ */
+function supervisorEnvironment(): Record<string, string> {
+  const names = ['PATH', 'HOME', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'USERPROFILE', 'LD_LIBRARY_PATH']
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
+}

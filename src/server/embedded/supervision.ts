@@ -1,0 +1,183 @@
+/**
+ * Watches a running server and stops it when nobody needs it any more.
+ *
+ * How stopping and attaching can not miss each other:
+ *   who attaches:   touch the state file (missing → slow path)  →  connect and check  →  return
+ *   who stops:      take the start lock  →  rename the state file away  →  look at its time stamp and count sessions again
+ *                   →  anything new: rename it back, go on;  else: stop
+ * A touch before the rename is seen after it. A touch after the rename fails, and the slow path waits for the start lock,
+ * under which it finds no server and starts one. After a touch the server stays for ATTACH_GRACE_MS at least, however short
+ * the idle time is: in it, who has attached opens the session that keeps the server alive.
+ *
+ * If this process dies between the rename and the stop, the server runs without a state file: the slow path finds it by
+ * its `postmaster.pid` and adopts it.
+ */
+import { existsSync } from 'node:fs'
+import { rename, rm, stat } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
+import { Session, tryLock } from '../../postgres/index.ts'
+import { SERVER_LOCK, SUPERVISOR_CHANNEL, SUPERVISOR_NAME } from './attach.ts'
+import type { Job } from './job.ts'
+import { readPostmasterFile } from './postmaster-file.ts'
+import { endPostmaster, isPostmaster } from './processes.ts'
+import { removeSocketFolder } from './socket-folder.ts'
+import { tryStartLock } from './start-lock.ts'
+import { adminTarget, removeState, type ServerState } from './state-file.ts'
+import { note } from './supervisor-log.ts'
+
+/** A session that comes and goes between two looks is noticed by its touch of the state file. */
+const MAX_TICK_MS = 1_000
+const MIN_TICK_MS = 50
+/** From attaching to the first session a busy machine takes tens of milliseconds; this is two orders more. */
+const ATTACH_GRACE_MS = 3_000
+/** Somebody ended our session: this many tries to get another one, a tick apart, before the server counts as broken. */
+const RECONNECTS = 30
+
+type End = 'idle' | 'told to stop' | 'the postmaster is gone' | 'the data folder is gone' | 'replaced' | 'out of reach'
+
+export class Supervision {
+  readonly #job: Job
+  readonly #state: ServerState
+  readonly #stopping: AbortSignal
+  #session: Session
+  #told = false
+  /** Ends the pause between two looks: when told to stop, and when our session ends, which is how the server's death shows. */
+  #pause = new AbortController()
+  #lastSession = Date.now()
+  #failures = 0
+
+  private constructor(job: Job, state: ServerState, stopping: AbortSignal, session: Session) {
+    this.#job = job
+    this.#state = state
+    this.#stopping = stopping
+    this.#session = session
+    this.#listen(session)
+    stopping.addEventListener('abort', () => this.#pause.abort())
+  }
+
+  /** Takes the supervisors' lock; undefined when another supervisor has it. */
+  static async begin(job: Job, state: ServerState, stopping: AbortSignal): Promise<Supervision | undefined> {
+    const session = await openSession(state)
+    return session && new Supervision(job, state, stopping, session)
+  }
+
+  /** Resolves when the server is stopped, gone, or somebody else's. */
+  async untilEnd(): Promise<End> {
+    const tick = Math.min(MAX_TICK_MS, Math.max(MIN_TICK_MS, this.#job.idleMs / 4))
+    for (;;) {
+      const end = await this.#look()
+      if (end !== undefined) return await this.#finish(end)
+      this.#pause = new AbortController()
+      await delay(tick, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+    }
+  }
+
+  async #look(): Promise<End | undefined> {
+    if (!(await isPostmaster(this.#state.pid, this.#state.dataDir))) return 'the postmaster is gone'
+    if (this.#told || this.#stopping.aborted) return 'told to stop'
+    // Deleted, and perhaps made again by a start that did not find us: then the file there has another pid.
+    if ((await readPostmasterFile(this.#state.dataDir))?.pid !== this.#state.pid) return 'the data folder is gone'
+    if (this.#session.lost.aborted && !(await this.#reconnect())) {
+      return this.#failures > RECONNECTS ? 'out of reach' : undefined
+    }
+    if (this.#session.lost.aborted) return 'replaced'
+    try {
+      const kept = existsSync(this.#job.layout.keep)
+      if (!kept && !(await this.#isNeeded(this.#job.layout.state)) && (await this.#stopIfIdle())) return 'idle'
+    } catch (error) {
+      // A lost session is dealt with on the next look; anything else must not leave the server without a supervisor.
+      note(messageOf(error))
+    }
+    return undefined
+  }
+
+  /** True when somebody is connected, was so within the idle time, or has just attached. */
+  async #isNeeded(stateFile: string): Promise<boolean> {
+    const { rows } = await this.#session.query<{ count: number }>(
+      `select count(*)::int as count from pg_stat_activity
+        where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+    )
+    const touched = await stat(stateFile).then(
+      (stats) => stats.mtimeMs,
+      () => 0,
+    )
+    const now = Date.now()
+    if ((rows[0]?.count ?? 0) > 0) this.#lastSession = now
+    const { idleMs } = this.#job
+    return now - this.#lastSession < idleMs || now - touched < Math.max(idleMs, ATTACH_GRACE_MS)
+  }
+
+  /** See the header. True when the server has been stopped; while somebody else has the start lock, it is not idle. */
+  async #stopIfIdle(): Promise<boolean> {
+    const { layout } = this.#job
+    // The cache folder may have been deleted while the server, with its data in memory, lives on.
+    const lock = existsSync(layout.folder) ? await tryStartLock(layout) : undefined
+    if (lock === undefined && existsSync(layout.folder)) return false
+    const aside = `${layout.state}.stopping`
+    let stopped = false
+    try {
+      await rename(layout.state, aside).catch(() => undefined)
+      if (existsSync(layout.keep) || (await this.#isNeeded(aside))) return false
+      await this.#stopServer()
+      stopped = true
+      return true
+    } finally {
+      if (stopped) await rm(aside, { force: true })
+      else await rename(aside, layout.state).catch(() => undefined)
+      await lock?.release()
+    }
+  }
+
+  async #finish(end: End): Promise<End> {
+    if (end === 'the postmaster is gone') await this.#cleanUp()
+    else if (end !== 'idle' && end !== 'replaced') await this.#stopServer()
+    await this.#session.close()
+    return end
+  }
+
+  async #stopServer(): Promise<void> {
+    await removeState(this.#job.layout.state, this.#state)
+    await this.#session.close()
+    await endPostmaster(this.#state.pid, this.#state.dataDir, this.#job.programs.bin)
+    await this.#cleanUp()
+  }
+
+  /** A new server has its own socket folder, and a state file that is not ours is left alone. */
+  async #cleanUp(): Promise<void> {
+    await removeState(this.#job.layout.state, this.#state)
+    await removeSocketFolder(this.#state.socketDir)
+  }
+
+  async #reconnect(): Promise<boolean> {
+    try {
+      const session = await openSession(this.#state)
+      if (session === undefined) return true
+      this.#session = session
+      this.#listen(session)
+      this.#failures = 0
+      return true
+    } catch (error) {
+      this.#failures += 1
+      note(messageOf(error))
+      return false
+    }
+  }
+
+  #listen(session: Session): void {
+    session.onNotification(({ payload }) => {
+      if (payload !== 'stop') return
+      this.#told = true
+      this.#pause.abort()
+    })
+    session.lost.addEventListener('abort', () => this.#pause.abort())
+  }
+}
+
+async function openSession(state: ServerState): Promise<Session | undefined> {
+  const session = await Session.open(adminTarget(state), { applicationName: `${SUPERVISOR_NAME} ${process.pid}` })
+  await session.query(`listen ${SUPERVISOR_CHANNEL}`)
+  if (await tryLock(session, 'server', SERVER_LOCK.supervisor)) return session
+  await session.close()
+  return undefined
+}

@@ -1,0 +1,123 @@
+/** A server that somebody else runs, given by its connection string. */
+import { messageOf, TestDbError } from '../errors.ts'
+import { type ConnectionTarget, describeTarget, parseUrl, Session } from '../postgres/index.ts'
+import type { Server } from './server.ts'
+
+export interface UrlOptions {
+  /** Connection string; its database is the maintenance database. */
+  readonly url: string
+  /** Says that the server is for tests although its database's name does not. @default TESTDB_ALLOW=1 */
+  readonly allow?: boolean | undefined
+}
+
+/** client_connection_check_interval, pg_stat_activity and multiranges are as testdb expects them from here on. */
+const MIN_MAJOR = 14
+
+/** `test`, `testing` or `ci` as a word: not in `latest`, `contest` or `cities`. */
+const SAYS_TEST = /(?<![a-z])(?:test|testing|ci)(?![a-z])/i
+
+/**
+ * Connects once and looks at the server; writes nothing.
+ *
+ * @throws TESTDB_SERVER_NOT_DISPOSABLE before anything is connected to; TESTDB_SERVER_UNREACHABLE, TESTDB_SERVER_UNSUPPORTED
+ */
+export async function connectUrl({ url, allow = false }: UrlOptions): Promise<Server> {
+  const admin = parse(url)
+  if (!allow && process.env.TESTDB_ALLOW !== '1') assertDisposable(admin)
+  const session = await open(admin)
+  try {
+    await assertNoTransactionPooling(session, admin)
+    const { rows } = await session.query<{ version: number }>(
+      `select current_setting('server_version_num')::int as version`,
+    )
+    const version = rows[0]?.version ?? 0
+    const major = Math.floor(version / 10_000)
+    const text = `${major}.${version % 10_000}`
+    if (major < MIN_MAJOR) {
+      const what = `${describeTarget(admin)} is PostgreSQL ${text}; testdb needs ${MIN_MAJOR} or newer`
+      throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, { details: { ...publicParts(admin), version: text } })
+    }
+    return {
+      kind: 'url',
+      admin,
+      address: { host: admin.host, port: admin.port, ssl: admin.ssl },
+      major,
+      summary: `PostgreSQL ${text} at ${describeTarget(admin)}`,
+      ours: false,
+      release: () => Promise.resolve(),
+    }
+  } finally {
+    await session.close()
+  }
+}
+
+/** Tells whether a database's name says that it is meant for tests. A local host says nothing: a tunnel looks local too. */
+export function saysTest(database: string): boolean {
+  return SAYS_TEST.test(database)
+}
+
+function assertDisposable(admin: ConnectionTarget): void {
+  if (saysTest(admin.database)) return
+  throw new TestDbError(
+    'TESTDB_SERVER_NOT_DISPOSABLE',
+    `the database "${admin.database}" at ${admin.host}:${admin.port} has no name that says test`,
+    { details: publicParts(admin) },
+  )
+}
+
+function parse(url: string): ConnectionTarget {
+  try {
+    return parseUrl(url)
+  } catch {
+    // Neither the text nor the error of the parser goes along: both have the password in them.
+    throw new TestDbError('TESTDB_CONFIG_INVALID', 'server.url (TESTDB_URL) is not a connection string', {
+      fixes: [
+        'Write it as postgresql://user:password@host:5432/app_test, with special characters percent-encoded.',
+        'Run `npx testdb doctor` to see each value and where it came from.',
+      ],
+    })
+  }
+}
+
+async function open(admin: ConnectionTarget): Promise<Session> {
+  try {
+    return await Session.open(admin, { applicationName: 'testdb connect' })
+  } catch (error) {
+    throw new TestDbError(
+      'TESTDB_SERVER_UNREACHABLE',
+      `no connection to ${describeTarget(admin)}: ${messageOf(error) || 'unknown reason'}`,
+      { details: publicParts(admin), cause: error },
+    )
+  }
+}
+
+/**
+ * In transaction mode a pooler gives each transaction another session: LISTEN hears nothing and two clients "hold" the same
+ * advisory lock. It shows in that the backend inside a transaction is the same as before it only by chance, or differs after.
+ */
+async function assertNoTransactionPooling(first: Session, admin: ConnectionTarget): Promise<void> {
+  const before = await backendOf(first)
+  if (before === first.backendPid) return
+  const second = await open(admin)
+  try {
+    await second.query('begin')
+    const other = await backendOf(second)
+    const after = await backendOf(first)
+    await second.query('rollback')
+    if (before !== other && before === after) return
+  } finally {
+    await second.close()
+  }
+  throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', `${describeTarget(admin)} is a pooler in transaction mode`, {
+    details: publicParts(admin),
+  })
+}
+
+async function backendOf(session: Session): Promise<number> {
+  const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid')
+  return rows[0]?.pid ?? 0
+}
+
+function publicParts({ host, port, user, database }: ConnectionTarget): Record<string, unknown> {
+  return { host, port, user, database }
+}
