@@ -1,0 +1,101 @@
+/** What the server lets us do, once connected. Writes nothing. */
+import { availableParallelism } from 'node:os'
+import type { ResolvedConfig } from '../../config/config.ts'
+import { FORMAT, hasRegistry } from '../../coordination/index.ts'
+import { inspectLock, lockHolders } from '../../migrators/heal.ts'
+import { connectionLimit } from '../../pools/limits.ts'
+import { describeActivity, ident, type Session } from '../../postgres/index.ts'
+import { findLockTable } from '../lock-table.ts'
+import { readConnections } from '../status/queries.ts'
+import { type Check, ok, warning, wrong } from './check.ts'
+
+export async function checkInside(session: Session, config: ResolvedConfig, ours: boolean): Promise<Check[]> {
+  const checks = [await checkRights(session, config), await checkConnections(session, config)]
+  checks.push(await checkExtensions(session, config), await checkRegistry(session))
+  return ours ? checks : [...checks, await checkLock(session, config)]
+}
+
+async function checkRights(session: Session, { isolation, role }: ResolvedConfig): Promise<Check> {
+  const { rows } = await session.query<{ name: string; superuser: boolean; creates: boolean; schema: boolean }>(
+    `select current_user as name, rolsuper as superuser, rolcreatedb as creates,
+            has_database_privilege(current_database(), 'create') as schema from pg_roles where rolname = current_user`,
+  )
+  const { name = '', superuser = false, creates = false, schema = false } = rows[0] ?? {}
+  if (superuser) return ok('rights', `role ${name} is a superuser`)
+  if (role.superuser) {
+    return wrong('rights', `role ${name} is no superuser, but role.superuser is true`, 'Remove `role.superuser`.')
+  }
+  if (!schema) {
+    const grant = `grant create on database ${ident(session.target.database)} to ${ident(name)}`
+    return wrong(
+      'rights',
+      `role ${name} may not create the registry in ${session.target.database}`,
+      `psql -c '${grant}'`,
+    )
+  }
+  if (isolation === 'shared') return ok('rights', `role ${name} may create the registry`)
+  if (creates)
+    return ok('rights', `role ${name} may create databases; tests connect as it too, since it is no superuser`)
+  const alter = `alter role ${ident(name)} createdb`
+  return wrong('rights', `role ${name} may not create databases`, `psql -c '${alter}'`)
+}
+
+/** How many workers fit when each uses all that its database allows. */
+async function checkConnections(session: Session, { pool, isolation }: ResolvedConfig): Promise<Check> {
+  const { used, max, percent, severity } = await readConnections(session)
+  const { rows } = await session.query<{ reserved: number }>(
+    `select sum(setting::int)::int as reserved from pg_settings
+      where name in ('superuser_reserved_connections', 'reserved_connections')`,
+  )
+  const usable = max - (rows[0]?.reserved ?? 0)
+  const text = `max_connections ${max}, ${used} in use (${percent} %)`
+  if (severity !== 'ok') return warning('connections', `${text}: ${severity}`, 'npx testdb status')
+  const each = isolation === 'shared' ? pool.max : connectionLimit(pool.max)
+  const fitting = Math.floor((usable - used) / each)
+  const workers = availableParallelism()
+  if (fitting >= workers) return ok('connections', `${text}: enough for ${fitting} workers with pool.max ${pool.max}`)
+  return warning(
+    'connections',
+    `${text}: enough for ${fitting} workers with pool.max ${pool.max}, this machine would start up to ${workers}`,
+    'Set `pool: { max: 2 }`, start fewer workers, or raise max_connections of the server.',
+  )
+}
+
+async function checkExtensions(session: Session, { extensions }: ResolvedConfig): Promise<Check> {
+  const { rows } = await session.query<{ name: string }>('select name from pg_available_extensions order by name')
+  const available = rows.map(({ name }) => name)
+  const missing = extensions.filter((name) => !available.includes(name))
+  const text = `${available.length} extensions available: ${available.join(', ')}`
+  if (missing.length === 0) return ok('extensions', text)
+  const what = `the server does not have ${missing.join(', ')}; ${text}`
+  return wrong('extensions', what, 'Remove them from `extensions`, or use a server that has them (TESTDB_URL).')
+}
+
+async function checkRegistry(session: Session): Promise<Check> {
+  if (!(await hasRegistry(session))) return ok('registry', 'no registry yet; the first run creates it')
+  const { rows } = await session.query<{ version: number }>('select version from testdb.format')
+  if (rows[0]?.version === FORMAT) return ok('registry', `registry of format ${FORMAT}`)
+  return wrong(
+    'registry',
+    `the registry was made by another version of testdb (format ${rows[0]?.version}, here ${FORMAT})`,
+    'Use one version of testdb for everybody who shares this server.',
+    'When no test is running: drop schema testdb cascade',
+  )
+}
+
+async function checkLock(session: Session, config: ResolvedConfig): Promise<Check> {
+  const table = await findLockTable({}, async () => config)
+  const { database } = session.target
+  const { exists, broken, found } = await inspectLock(session, table)
+  if (!exists) return ok('lock', `no table ${table.table} in ${database}`)
+  if (!broken) return ok('lock', `${table.table} in ${database} is fine (${found})`)
+  const holders = await lockHolders(session)
+  if (holders.length === 0)
+    return warning('lock', `${table.table} in ${database} is stuck: ${found}`, 'npx testdb reset')
+  const who = holders.map(describeActivity).join('; ')
+  return warning(
+    'lock',
+    `${table.table} in ${database} is set (${found}); it could be held by ${who}`,
+    'npx testdb status',
+  )
+}

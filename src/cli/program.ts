@@ -1,0 +1,77 @@
+/**
+ * Every command with its options, arguments and an example. What a command does is in a file of its own, which is loaded only
+ * when the command is called: `--help` must not wait for a database driver.
+ */
+import { Command } from 'commander'
+import { existingFolder, keepDays, seconds } from './arguments.ts'
+import type { CommonOptions } from './project.ts'
+import type { Terminal } from './terminal.ts'
+import { ownVersion } from './version.ts'
+
+/** `exit` is told the exit code of the command that ran; usage errors are thrown as CommanderError. */
+export function createProgram(terminal: Terminal, exit: (code: number) => void): Command {
+  const program = new Command('testdb')
+    .description('A real, migrated Postgres database for every test worker.')
+    .version(ownVersion(), '--version', 'show the version')
+    .helpOption('--help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('Add --help to see how it is used.')
+    // Options after the command belong to the command; `run` passes on everything behind its own command.
+    .enablePositionalOptions()
+    .addHelpText('after', '\nExample:\n  $ npx testdb run -- npm test')
+  addCommonOptions(program)
+
+  function command(name: string, description: string, example: string): Command {
+    const added = program.command(name).description(description).helpOption('--help', 'show this help')
+    return addCommonOptions(added).addHelpText('after', `\nExample:\n  $ npx testdb ${example}`)
+  }
+  /** Common options may stand before the command too; those behind it win. */
+  function optionsOf<T>(of: Command): T & CommonOptions {
+    return { ...program.opts<CommonOptions>(), ...of.opts<T & CommonOptions>() }
+  }
+
+  const run = command('run', 'lease a migrated database and run a command with it', 'run -- npm test')
+    .argument('<command...>', 'the command and its arguments')
+    .passThroughOptions()
+    .action(async (words: string[]) => exit(await (await import('./run.ts')).run(words, optionsOf(run), terminal)))
+
+  const reset = command('reset', 'heal stuck migration locks', 'reset --url postgres://localhost/app_test')
+    .option('--url <url>', 'heal the database of this connection string and no other')
+    .option('--force', 'heal although a living session could hold the lock')
+    .option('--all', "also drop this project's idle templates and databases")
+    .option('--table <name>', "Knex's migrations table (default: the project's, else knex_migrations)")
+    .option('--schema <name>', 'schema of that table (default: found through the search path)')
+    .option('--wait <seconds>', 'how long to wait for a living session to end', seconds, 0)
+    .action(async () => exit(await (await import('./reset.ts')).reset(optionsOf(reset), terminal)))
+
+  const status = command('status', 'show servers, runs, templates, databases and connections', 'status --json')
+    .option('--json', 'print JSON')
+    .action(async () => exit(await (await import('./status/status.ts')).status(optionsOf(status), terminal)))
+
+  const doctor = command('doctor', 'check the whole set-up and say what to type for each problem', 'doctor')
+    .option('--json', 'print JSON')
+    .action(async () => exit(await (await import('./doctor/doctor.ts')).doctor(optionsOf(doctor), terminal)))
+
+  const up = command('up', 'start the embedded server and keep it running', 'up').action(async () =>
+    exit(await (await import('./up.ts')).up(optionsOf(up), terminal)),
+  )
+
+  const down = command('down', 'stop the embedded server', 'down --force')
+    .option('--force', 'stop it although runs are using it')
+    .action(async () => exit(await (await import('./down.ts')).down(optionsOf(down), terminal)))
+
+  const prune = command('prune', 'remove templates and databases that no live run uses', 'prune --keep-days 7')
+    .option('--keep-days <days>', 'keep templates that were used within this many days', keepDays, 0)
+    .option('--dry-run', 'only list what would be removed')
+    .action(async () => exit(await (await import('./prune.ts')).prune(optionsOf(prune), terminal)))
+
+  return program
+}
+
+function addCommonOptions(command: Command): Command {
+  return command
+    .option('--config <file>', 'the configuration file (default: testdb.config.* of the project)')
+    .option('--cwd <folder>', 'work as if started in this folder', existingFolder)
+}

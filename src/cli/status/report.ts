@@ -1,0 +1,94 @@
+/** The stable shape of `testdb status --json`. Keys are added in later versions, never renamed or removed. */
+import type { MigrationStep } from '../../events.ts'
+
+export interface StatusReport {
+  readonly project: string
+  readonly servers: readonly ServerStatus[]
+}
+
+export interface ServerStatus {
+  readonly kind: 'embedded' | 'url'
+  readonly running: boolean
+  /** For example `18.4`; null when it is not known because the server is stopped. */
+  readonly version: string | null
+  /** Host and port, for a URL with user and database; never a password. */
+  readonly place: string | null
+  /** What is only known of a server that testdb starts. */
+  readonly embedded: EmbeddedDetails | null
+  readonly connections: Connections | null
+  /** Why there is no more to see. */
+  readonly problem: string | null
+  readonly runs: readonly RunStatus[]
+  readonly templates: readonly TemplateStatus[]
+  readonly databases: readonly DatabaseStatus[]
+}
+
+export interface EmbeddedDetails {
+  readonly major: number
+  readonly pid: number | null
+  readonly supervisorPid: number | null
+  readonly kept: boolean
+  readonly storage: 'memory' | 'disk' | null
+  readonly dataDir: string | null
+  readonly cacheDir: string
+  readonly log: string
+}
+
+export type Severity = 'ok' | 'warning' | 'critical'
+
+export interface Connections {
+  readonly used: number
+  readonly max: number
+  readonly percent: number
+  readonly severity: Severity
+}
+
+export interface RunStatus {
+  readonly id: number
+  readonly project: string
+  readonly runner: string
+  readonly pid: number
+  readonly host: string
+  readonly ageSeconds: number
+  readonly templateId: number | null
+}
+
+export interface TemplateStatus {
+  readonly id: number
+  /** Null where the shared database itself is migrated. */
+  readonly name: string | null
+  readonly hash: string
+  readonly project: string
+  readonly summary: string
+  readonly state: 'missing' | 'building' | 'sealed' | 'failed'
+  readonly migrations: number | null
+  readonly buildMs: number | null
+  readonly lastUsed: string
+  readonly bytes: number | null
+  /** The process that builds it; `alive` is false when it has died. */
+  readonly leader: { readonly pid: number; readonly host: string; readonly alive: boolean } | null
+  readonly step: MigrationStep | null
+  readonly error: { readonly code: string; readonly what: string } | null
+}
+
+export interface DatabaseStatus {
+  readonly name: string
+  readonly template: string | null
+  readonly project: string
+  readonly state: 'creating' | 'ready' | 'dropping'
+  /** The session on the server that holds the lease; null when it is idle. */
+  readonly lease: { readonly backendPid: number; readonly applicationName: string } | null
+  readonly runId: number
+  readonly bytes: number | null
+  readonly connections: number
+  readonly connectionLimit: number | null
+}
+
+const WARNING_PERCENT = 80
+const CRITICAL_PERCENT = 95
+
+export function measure(used: number, max: number): Connections {
+  const percent = Math.round((used / max) * 100)
+  const severity = percent >= CRITICAL_PERCENT ? 'critical' : percent >= WARNING_PERCENT ? 'warning' : 'ok'
+  return { used, max, percent, severity }
+}

@@ -1,0 +1,176 @@
+/** The commands around the embedded server, in the order of its life: status, doctor, up, reset, down, prune. */
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { StatusReport } from '../../src/cli/status/report.ts'
+import { type CliLab, openCliLab, PROJECT, type Running } from './lab.ts'
+
+let lab: CliLab
+let root: string
+
+beforeAll(async () => {
+  lab = await openCliLab()
+  root = lab.project({ ...PROJECT, 'wait.cjs': "console.log('ready'); process.stdin.resume()" }).root
+})
+afterAll(() => lab.close())
+
+const cli = (...args: string[]) => lab.cli(args, { cwd: root })
+
+async function statusJson(): Promise<StatusReport> {
+  const { code, stdout } = await cli('status', '--json')
+  expect(code).toBe(0)
+  return JSON.parse(stdout) as StatusReport
+}
+
+/** A run that is alive until its input ends. */
+async function liveRun(): Promise<Running> {
+  const running = lab.start(['run', '--', process.execPath, 'wait.cjs'], { cwd: root })
+  await running.says('ready')
+  return running
+}
+
+async function endOf(running: Running): Promise<void> {
+  running.child.stdin?.end()
+  expect((await running.ended).code).toBe(0)
+}
+
+const passwords = (): string[] =>
+  [...readFileSync(path.join(lab.cacheDir, 'pg18', 'state.json'), 'utf8').matchAll(/"password": "([^"]+)"/g)].map(
+    (match) => match[1] ?? '',
+  )
+
+test('a server that was never started: reading commands start nothing and are content', async () => {
+  expect(await cli('status')).toEqual({ code: 0, stdout: 'server       embedded, never started\n', stderr: '' })
+  const nothing = { connections: null, problem: null, runs: [], templates: [], databases: [] }
+  const server = { kind: 'embedded', running: false, version: null, place: null, embedded: null, ...nothing }
+  expect(await statusJson()).toEqual({ project: 'shop', servers: [server] })
+  const content = (text: string) => ({ code: 0, stdout: expect.stringContaining(text), stderr: '' })
+  expect(await Promise.all([cli('down'), cli('reset'), cli('prune')])).toMatchObject([
+    content('not running'),
+    content('nothing to heal'),
+    content('nothing to remove'),
+  ])
+  expect(await statusJson()).toMatchObject({ servers: [{ embedded: null }] })
+})
+
+test('up starts the server and keeps it; the password is printed nowhere', async () => {
+  const started = await cli('up')
+  expect(started).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^embedded PostgreSQL 18\.\d+ on port \d+, data on disk/),
+  })
+  const [status, report] = await Promise.all([cli('status'), statusJson()])
+  expect(status.stdout).toMatch(
+    /^server {7}embedded PostgreSQL 18\.\d+ on 127\.0\.0\.1:\d+ · pid \d+ · supervisor \d+ · kept by `testdb up`/,
+  )
+  expect(passwords()).toHaveLength(1)
+  const json = JSON.stringify(report)
+  for (const text of [started.stdout, started.stderr, status.stdout, json]) expect(text).not.toContain(passwords()[0])
+  expect(report).toMatchObject({
+    servers: [
+      {
+        running: true,
+        embedded: { major: 18, kept: true, storage: 'disk' },
+        connections: { max: 500, severity: 'ok' },
+        runs: [],
+      },
+    ],
+  })
+})
+
+test('while a run is alive: status shows it, reset leaves its database alone, prune keeps it, down refuses', async () => {
+  const running = await liveRun()
+  const pid = running.child.pid
+  const [server] = (await statusJson()).servers
+  expect(server?.runs).toMatchObject([{ project: 'shop', runner: 'run', pid, ageSeconds: expect.any(Number) }])
+  expect(server?.templates).toMatchObject([
+    { project: 'shop', state: 'sealed', migrations: 1, leader: null, step: null, error: null },
+  ])
+  const lease = { backendPid: expect.any(Number), applicationName: 'testdb lease:shop' }
+  expect(server?.databases).toMatchObject([{ project: 'shop', state: 'ready', lease, connectionLimit: 24 }])
+  const name = server?.databases[0]?.name
+
+  const [{ stdout }, healed, pruned, refused] = await Promise.all([
+    cli('status'),
+    cli('reset', '--all'),
+    cli('prune'),
+    cli('down'),
+  ])
+  expect(stdout).toMatch(new RegExp(`runs \\(1\\)\n {2}#\\d+ run in shop · pid ${pid} on \\S+ · for \\d`))
+  expect(stdout).toMatch(new RegExp(`${name} · of testdb_t_\\w+ · leased by session \\d+ \\(testdb lease:shop\\)`))
+
+  expect(healed).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(`${name}: in use by session \\d+ \\(testdb lease:shop\\), left alone`),
+  })
+  expect(pruned).toMatchObject({ code: 0, stdout: '0 databases removed.\n' })
+  expect(refused).toMatchObject({ code: 1, stdout: '' })
+  expect(refused.stderr).toMatch(new RegExp(`^TESTDB_RUN_ACTIVE: 1 run is active: run in shop \\(pid ${pid} on .*\\)`))
+  await endOf(running)
+})
+
+test('reset heals idle databases of ours; prune removes them, a dry run only lists', async () => {
+  const [server] = (await statusJson()).servers
+  const [template, database] = [server?.templates[0]?.name, server?.databases[0]?.name]
+  const script = `const knex = require('knex')({ client: 'pg', connection: process.env.DATABASE_URL })
+    knex('knex_migrations_lock').update({ is_locked: 1 }).then(() => knex.destroy())`
+  // A truncate keeps the migration tool's tables as they are.
+  expect((await lab.cli(['run', '--', process.execPath, '-e', script], { cwd: root })).code).toBe(0)
+  expect(await cli('reset')).toMatchObject({
+    code: 0,
+    stdout: `${database}: knex_migrations_lock had is_locked = 1: healed\n`,
+  })
+
+  const [keep, dry] = await Promise.all([cli('prune', '--keep-days', '1'), cli('prune', '--dry-run')])
+  expect(keep).toMatchObject({ code: 0, stdout: '0 databases removed.\n' })
+  expect(dry).toMatchObject({
+    code: 0,
+    stdout: `would remove ${database}\nwould remove ${template}\n2 databases would be removed.\n`,
+  })
+  expect((await statusJson()).servers[0]?.databases).toHaveLength(1)
+  const done = await cli('prune')
+  expect(done).toMatchObject({ code: 0, stdout: `removed ${database}\nremoved ${template}\n2 databases removed.\n` })
+  expect((await statusJson()).servers[0]?.databases).toEqual([])
+})
+
+test('reset --all drops what is idle in this project only', async () => {
+  const other = lab.project({
+    ...PROJECT,
+    'package.json': '{"name":"other"}',
+    'migrations/002.js': 'exports.up = exports.down = () => undefined',
+  })
+  const runs = await Promise.all([root, other.root].map((cwd) => lab.cli(['run', '--', 'true'], { cwd })))
+  expect(runs.map(({ code }) => code)).toEqual([0, 0])
+  const { code, stdout } = await cli('reset', '--all')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /testdb_shop_\d+: dropped\ntestdb_t_\w+: dropped\ntestdb_other_\d+: knex_migrations_lock is fine/,
+  )
+})
+
+test('down --force stops the server although a run is alive, and is content when it is stopped', async () => {
+  const running = await liveRun()
+  expect(await cli('down', '--force')).toMatchObject({ code: 0, stdout: 'The embedded server is stopped.\n' })
+  running.child.stdin?.end()
+  const { code, stderr } = await running.ended
+  expect(code).toBe(1)
+  expect(stderr).toContain('TESTDB_LEASE_LOST')
+  expect(await cli('status')).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^server {7}embedded PostgreSQL 18, not running · /),
+  })
+  expect(await statusJson()).toMatchObject({
+    servers: [{ running: false, embedded: { major: 18, kept: false, pid: null } }],
+  })
+  expect(await cli('down')).toMatchObject({ code: 0, stdout: 'The embedded server is not running.\n' })
+})
+
+test('up and down leave the server of a URL to its owner', async () => {
+  const env = { TESTDB_URL: 'postgres://app:geheim@localhost/app_test' }
+  for (const command of ['up', 'down']) {
+    const { code, stderr } = await lab.cli([command], { cwd: root, env })
+    expect(code).toBe(1)
+    expect(stderr).toContain('given by TESTDB_URL: testdb does not manage it')
+    expect(stderr).not.toContain('geheim')
+  }
+})
