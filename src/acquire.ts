@@ -11,14 +11,12 @@ import { TestDbError } from './errors.ts'
 export interface AcquireWorkerOptions {
   /** Number or name of the worker, for `application_name`. */
   readonly slot: string
-  /** Name of the database that this worker had before; taken again if it is free. */
-  readonly preferred?: string | undefined
 }
 
 /** Leases a database of the run. Throws `TESTDB_SERVER_UNREACHABLE` when the run's server is gone. */
 export async function acquireDatabase(context: RunContext, options: AcquireWorkerOptions): Promise<WorkerDatabase> {
   if (context.shared !== undefined) return new WorkerDatabase(context, context.shared, options.slot)
-  const lease = await acquireLease(context, { preferred: options.preferred })
+  const lease = await acquireLease(context, options.slot)
   return new WorkerDatabase(context, lease, options.slot)
 }
 

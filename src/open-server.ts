@@ -26,7 +26,10 @@ export async function openSession(
   for (let attempt = 1; ; attempt++) {
     const server = await openServer(config)
     try {
-      return { server, session: await Session.open(server.admin, { applicationName: 'testdb coordination' }) }
+      return {
+        server,
+        session: await Session.open(server.admin, { applicationName: 'testdb coordination', neutral: true }),
+      }
     } catch (error) {
       await server.release()
       if (!server.ours || attempt === ATTEMPTS || !hasJustStopped(error)) throw error

@@ -88,6 +88,8 @@ class ActiveRun implements Run {
 
   async refresh(): Promise<boolean> {
     const { config } = this
+    // One session does both: its locks would not keep the two apart, and a DROP can not run inside the seal's transaction.
+    await this.#sweep
     const migrator = await chooseAndAnnounce(config, this.#hash === undefined)
     const seed = await loadSeed(config.seed, config.root)
     const strategy = strategyOf(config.reset)

@@ -7,30 +7,38 @@ import { isLeased } from './liveness.ts'
  * Picks a database of the template that nobody leases, and locks its row until the transaction ends, so that of many
  * workers that start at once each looks at another one. Call it inside a transaction.
  *
- * `preferred` is tried first, then what this run used last: its caches are warm and its other sessions are the worker's own.
+ * What the same worker had before comes first: its caches are warm, and idle sessions left on it are the worker's own.
  */
 export async function pickIdle(
   session: Session,
   want: {
     readonly templateId: number
     readonly runId: number
-    readonly preferred: string | null
+    readonly slot: string
     readonly except: readonly string[]
   },
 ): Promise<string | undefined> {
   const { rows } = await session.query<{ name: string }>(
     `select name from testdb.databases d
       where template_id = $1 and state = 'ready' and name <> all ($4) and not ${isLeased('d.name')}
-      order by name = $3 desc nulls last, run_id = $2 desc, last_used desc
+      order by slot = $3 and run_id = $2 desc nulls last, slot = $3 desc nulls last, run_id = $2 desc, last_used desc
       for update skip locked limit 1`,
-    [want.templateId, want.runId, want.preferred, want.except],
+    [want.templateId, want.runId, want.slot, want.except],
   )
   return rows[0]?.name
 }
 
-/** Notes that a run uses a database. */
-export async function noteUse(session: Session, name: string, runId: number): Promise<void> {
-  await session.query('update testdb.databases set run_id = $2, last_used = now() where name = $1', [name, runId])
+/** Notes that a worker of a run uses a database. */
+export async function noteUse(
+  session: Session,
+  name: string,
+  use: { readonly runId: number; readonly slot: string },
+): Promise<void> {
+  await session.query('update testdb.databases set run_id = $2, slot = $3, last_used = now() where name = $1', [
+    name,
+    use.runId,
+    use.slot,
+  ])
 }
 
 /**
@@ -39,7 +47,12 @@ export async function noteUse(session: Session, name: string, runId: number): Pr
  */
 export async function registerDatabase(
   session: Session,
-  database: { readonly templateId: number; readonly runId: number; readonly project: string },
+  database: {
+    readonly templateId: number
+    readonly runId: number
+    readonly slot: string
+    readonly project: string
+  },
 ): Promise<string> {
   const { rows } = await session.query<{ id: number }>(
     `select id, pg_advisory_lock(${LOCK_SPACE.clone}, id)
@@ -48,8 +61,8 @@ export async function registerDatabase(
   const id = rows[0]?.id ?? 0
   const name = databaseName(place(session, database.project), id)
   await session.query(
-    `insert into testdb.databases (id, name, template_id, run_id) overriding system value values ($1, $2, $3, $4)`,
-    [id, name, database.templateId, database.runId],
+    `insert into testdb.databases (id, name, template_id, run_id, slot) overriding system value values ($1, $2, $3, $4, $5)`,
+    [id, name, database.templateId, database.runId, database.slot],
   )
   return name
 }

@@ -48,6 +48,8 @@ create table testdb.databases (
   state        text not null default 'creating' check (state in ('creating', 'ready', 'dropping')),
   -- The run that created it or used it last; it says whose half-made database this is.
   run_id       int not null,
+  -- The worker's number in that run: the same worker gets the same database again if it can.
+  slot         text,
   created_at   timestamptz not null default now(),
   last_used    timestamptz not null default now()
 );

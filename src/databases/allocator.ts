@@ -23,26 +23,22 @@ import {
 } from '../coordination/index.ts'
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { connectionLimit } from '../pools/limits.ts'
 import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
-import { cloneTemplate } from '../templates/clone.ts'
 import type { RunContext } from './context.ts'
-import { Lease, openLeaseSession } from './lease.ts'
+import { Lease, makeClone, openLeaseSession } from './lease.ts'
 import { type LeaseRow, readLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
 
-export interface AcquireOptions {
-  /** The database that this worker had before; taken again if it is free. */
-  readonly preferred?: string | undefined
-}
-
-/** Leases a database of the run's template. Throws `TESTDB_SERVER_UNREACHABLE` when the server is gone. */
-export async function acquireLease(context: RunContext, options: AcquireOptions = {}): Promise<Lease> {
+/**
+ * Leases a database of the run's template for the worker that its runner calls `slot`; the same worker gets the same database
+ * again if it is free. Throws `TESTDB_SERVER_UNREACHABLE` when the server is gone.
+ */
+export async function acquireLease(context: RunContext, slot: string): Promise<Lease> {
   const startedAt = performance.now()
   const maintenance = await openMaintenance(context)
   try {
-    const reused = await takeIdle(maintenance, context, options.preferred ?? null)
-    const lease = reused ?? (await takeNew(maintenance, context))
+    const reused = await takeIdle(maintenance, context, slot)
+    const lease = reused ?? (await takeNew(maintenance, context, slot))
     publish('database.acquired', {
       database: lease.name,
       created: reused === undefined,
@@ -67,14 +63,10 @@ async function openMaintenance(context: RunContext): Promise<Session> {
   }
 }
 
-async function takeIdle(
-  maintenance: Session,
-  context: RunContext,
-  preferred: string | null,
-): Promise<Lease | undefined> {
+async function takeIdle(maintenance: Session, context: RunContext, slot: string): Promise<Lease | undefined> {
   const tried: string[] = []
   for (;;) {
-    const found = await maintenance.transaction(() => tryOne(maintenance, context, preferred, tried))
+    const found = await maintenance.transaction(() => tryOne(maintenance, context, slot, tried))
     if (found === 'none') return undefined
     if (found.lease) return found.lease
     tried.push(found.name)
@@ -91,11 +83,11 @@ interface Attempt {
 async function tryOne(
   maintenance: Session,
   context: RunContext,
-  preferred: string | null,
+  slot: string,
   except: readonly string[],
 ): Promise<Attempt | 'none'> {
   const templateId = context.template?.id ?? 0
-  const name = await pickIdle(maintenance, { templateId, runId: context.runId, preferred, except })
+  const name = await pickIdle(maintenance, { templateId, runId: context.runId, slot, except })
   if (name === undefined) return 'none'
   let session: Session
   try {
@@ -113,7 +105,7 @@ async function tryOne(
     }
     const row = await readLease(session).catch(() => undefined)
     if (row && !row.held && isUsable(row, context)) {
-      await noteUse(maintenance, name, context.runId)
+      await noteUse(maintenance, name, { runId: context.runId, slot })
       return { name, lease: await settleIn(session, context) }
     }
     await session.close()
@@ -144,17 +136,11 @@ async function isWantedByOther(maintenance: Session, row: LeaseRow, context: Run
   return (await liveRuns(maintenance)).some((run) => run.id === row.runId)
 }
 
-async function takeNew(maintenance: Session, context: RunContext): Promise<Lease> {
+async function takeNew(maintenance: Session, context: RunContext, slot: string): Promise<Lease> {
   const { template, runId, project } = context
   if (!template) throw new Error('bug: a shared database has no clones')
-  const name = await registerDatabase(maintenance, { templateId: template.id, runId, project })
-  await cloneTemplate(maintenance, {
-    template: template.name,
-    name,
-    owner: context.role.user,
-    serverMajor: context.serverMajor,
-    connectionLimit: connectionLimit(context.poolMax),
-  })
+  const name = await registerDatabase(maintenance, { templateId: template.id, runId, slot, project })
+  await makeClone(maintenance, context, name)
   const session = await openLeaseSession(context, name)
   try {
     if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} before it was ready`)

@@ -8,7 +8,7 @@
  * The same session runs the resets. When it is lost while its worker lives, the worker must stop using the database:
  * every later call throws `TESTDB_LEASE_LOST`.
  */
-import { noteReplacing, noteState, noteUse, tryLease } from '../coordination/index.ts'
+import { noteReplacing, noteState, tryLease } from '../coordination/index.ts'
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { connectionLimit } from '../pools/limits.ts'
@@ -86,18 +86,11 @@ export class Lease implements Resettable {
       await noteReplacing(maintenance, name)
       await this.#session.close()
       await removeDatabase(maintenance, name)
-      await cloneTemplate(maintenance, {
-        template: template.name,
-        name,
-        owner: context.role.user,
-        serverMajor: context.serverMajor,
-        connectionLimit: connectionLimit(context.poolMax),
-      })
+      await makeClone(maintenance, context, name)
       this.#session = await openLeaseSession(context, name)
       if (!(await tryLease(this.#session))) throw new Error(`bug: somebody leased ${name} while it was being replaced`)
       await writeLease(this.#session, { held: true, clean: false, runId: context.runId })
       await noteState(maintenance, name, 'ready')
-      await noteUse(maintenance, name, context.runId)
     })
   }
 
@@ -124,12 +117,27 @@ export class Lease implements Resettable {
   async #giveBack(): Promise<void> {
     try {
       if (!this.#session.lost.aborted) await this.settle()
+    } catch (error) {
+      // A lease that is lost has nothing to give back.
+      if (!this.#session.lost.aborted) throw error
     } finally {
       this.#released = true
       await this.#session.close()
       publish('database.released', { database: this.name })
     }
   }
+}
+
+/** Clones the run's template under that name. */
+export async function makeClone(maintenance: Session, context: RunContext, name: string): Promise<void> {
+  if (!context.template) throw new Error('bug: a shared database has no clones')
+  await cloneTemplate(maintenance, {
+    template: context.template.name,
+    name,
+    owner: context.role.user,
+    serverMajor: context.serverMajor,
+    connectionLimit: connectionLimit(context.poolMax),
+  })
 }
 
 /** Connects to a database as the admin, the way a lease holds it. */

@@ -81,13 +81,15 @@ export async function healStaleLock(session: Session, table: TableName, options:
     const holders = force ? [] : await lockHolders(session, idleCountsMs)
     if (holders.length === 0) return healLock(session, table)
     const elapsedMs = performance.now() - startedAt
-    if (elapsedMs >= timeoutMs)
-      throw locked(session, table, `${state.found} for ${Math.round(elapsedMs)} ms of waiting`, holders)
+    if (elapsedMs >= timeoutMs) throw locked(session, table, afterWaiting(state.found, elapsedMs), holders)
     const severity = elapsedMs >= criticalAfterMs ? 'critical' : elapsedMs >= warnAfterMs ? 'warning' : 'info'
     publish('lock.waiting', { table: display(table), holders: holders.map(describeActivity), elapsedMs, severity })
     await pause(Math.min(pollMs, timeoutMs - elapsedMs), signal)
   }
 }
+
+const afterWaiting = (found: string, elapsedMs: number): string =>
+  elapsedMs < 1_000 ? found : `${found}, still after ${Math.round(elapsedMs / 1_000)} s of waiting`
 
 async function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
   try {

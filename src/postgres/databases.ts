@@ -32,12 +32,17 @@ export async function databaseExists(session: Session, name: string): Promise<bo
  * Connections are forbidden first: a pool that reconnects at once would otherwise keep the database in use for ever.
  */
 export async function removeDatabase(session: Session, name: string): Promise<void> {
-  try {
-    await session.query(`alter database ${ident(name)} with allow_connections false is_template false`)
-  } catch (error) {
-    if (isSqlState(error, 'invalidCatalogName')) return
-    // What an interrupted DROP leaves behind can be dropped, but not altered.
-    if (!isSqlState(error, 'objectNotInPrerequisiteState')) throw error
+  const { rows } = await session.query<{ interrupted: boolean }>(
+    'select datconnlimit = -2 as interrupted from pg_database where datname = $1',
+    [name],
+  )
+  // What an interrupted DROP leaves behind lets nobody in, and ALTER would end our session.
+  if (rows[0]?.interrupted === false) {
+    try {
+      await session.query(`alter database ${ident(name)} with allow_connections false is_template false`)
+    } catch (error) {
+      if (!isSqlState(error, 'invalidCatalogName')) throw error
+    }
   }
   await endSessions(session, name)
   await dropDatabase(session, name)

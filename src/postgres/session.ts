@@ -96,7 +96,7 @@ export class Session implements AsyncDisposable {
   async #configure(neutral: boolean, settings: Readonly<Record<string, string>>): Promise<void> {
     // Not in the start-up packet: poolers refuse `options`, and Windows servers refuse client_connection_check_interval.
     await this.query(
-      `${neutral ? 'set role none; set default_transaction_read_only = off;' : ''}
+      `${neutral ? 'set statement_timeout = 0; set role none; set default_transaction_read_only = off;' : ''}
        select set_config(name, case name when 'client_connection_check_interval' then '${CLIENT_CHECK_MS}' else '0' end, false)
          from pg_settings where name = 'client_connection_check_interval' and version() !~* 'windows|mingw|msvc'
            ${neutral ? `or name in (${TIME_LIMITS.map((name) => `'${name}'`).join(', ')})` : ''}`,

@@ -69,7 +69,7 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     display.clear()
   }
 
-  on('server.starting', ({ summary }) => enter('start', `starting ${summary}`))
+  on('server.starting', ({ summary }) => enter('start', summary))
   on('server.started', ({ summary, durationMs, attached }) => {
     finish()
     if (!attached) display.line(`started ${summary} in ${formatDuration(durationMs)}`)

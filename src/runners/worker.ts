@@ -15,6 +15,8 @@ const STATE = Symbol.for('testdb.worker')
 interface WorkerState {
   readonly database: WorkerDatabase
   readonly context: RunContext
+  /** False between the files of a worker that keeps its database. */
+  inUse: boolean
 }
 
 interface WorkerGlobal {
@@ -27,8 +29,9 @@ export interface EnterOptions {
   readonly slot: string
 }
 
-/** The database of this worker, if it has one. */
-export const currentDatabase = (): WorkerDatabase | undefined => store[STATE]?.database
+/** The database that the current file has entered with, if it has. */
+export const currentDatabase = (): WorkerDatabase | undefined =>
+  store[STATE]?.inUse ? store[STATE].database : undefined
 
 /** Leases a database, or takes the one this worker has into use again, and points the environment at it. */
 export async function enterFile(context: RunContext, options: EnterOptions): Promise<WorkerDatabase> {
@@ -36,6 +39,7 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
   if (before) {
     if (isSameTemplate(before.context, context)) {
       await before.database.lease?.resume()
+      before.inUse = true
       return before.database
     }
     // Watch mode: the migrations changed since the last file.
@@ -44,7 +48,7 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
   }
   printWarnings()
   const database = await acquireDatabase(context, { slot: options.slot })
-  store[STATE] = { database, context }
+  store[STATE] = { database, context, inUse: true }
   Object.assign(process.env, databaseEnvironment(context, database))
   return database
 }
@@ -57,6 +61,7 @@ export async function leaveFile(stays: boolean): Promise<void> {
   const state = store[STATE]
   if (!state) return
   if (stays) {
+    state.inUse = false
     await state.database.closePools()
     await state.database.lease?.settle()
     return

@@ -22,6 +22,9 @@ import { type ConnectionTarget, describeActivity, type Session, sessionsOf } fro
 /** How long a migration may wait for a table that somebody else has locked (ms), before it fails and names them. */
 const LOCK_TIMEOUT_MS = 30_000
 
+/** How long somebody else's migration may take (ms): past the critical threshold of lock waits, 60 s, with half as much again. */
+const FOREIGN_MIGRATION_MS = 90_000
+
 export interface SharedMigration {
   /** Connected to the shared database, which is the maintenance database too. */
   readonly session: Session
@@ -48,8 +51,7 @@ export async function migrateShared(shared: SharedMigration): Promise<void> {
     lead: async () => {
       const startedAt = performance.now()
       await beginAttempt(session, id, null)
-      if (migrator.lockTable) await healStaleLock(session, migrator.lockTable, { signal: session.lost })
-      const { applied } = await migrate(shared, id)
+      const { applied } = await migrateWhenUnlocked(shared, id)
       await noteSealed(session, id, applied.length, performance.now() - startedAt)
       if (applied.length > 0) {
         publish('template.built', {
@@ -60,6 +62,26 @@ export async function migrateShared(shared: SharedMigration): Promise<void> {
       }
     },
   })
+}
+
+/** Somebody outside testdb may take the lock between our look and the tool's: then look again, as long as waiting is allowed. */
+async function migrateWhenUnlocked(
+  shared: SharedMigration,
+  id: number,
+): Promise<{ readonly applied: readonly string[] }> {
+  const { session, migrator } = shared
+  const deadline = Date.now() + FOREIGN_MIGRATION_MS
+  for (;;) {
+    if (migrator.lockTable) {
+      await healStaleLock(session, migrator.lockTable, { signal: session.lost, timeoutMs: deadline - Date.now() })
+    }
+    try {
+      return await migrate(shared, id)
+    } catch (error) {
+      const locked = isTestDbError(error) && error.code === 'TESTDB_MIGRATION_LOCKED'
+      if (!locked || !migrator.lockTable || Date.now() > deadline) throw error
+    }
+  }
 }
 
 async function migrate(shared: SharedMigration, id: number): Promise<{ readonly applied: readonly string[] }> {

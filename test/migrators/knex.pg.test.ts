@@ -63,7 +63,7 @@ describe('knexfiles', () => {
     await expect(load(knexMigrator(), project.root)).rejects.toMatchObject({ code: 'TESTDB_CONFIG_INVALID' })
     await expect(load(knexMigrator(), project.root)).rejects.toThrow("knexfile.js: client is 'mysql2'")
     project.write({ 'knexfile.js': `module.exports = { staging: { client: 'pg' } }` })
-    await expect(load(knexMigrator(), project.root)).rejects.toThrow("'test', 'development'; it has staging")
+    await expect(load(knexMigrator(), project.root)).rejects.toThrow("'test', 'testing', 'development'; it has staging")
     await expect(load(knexMigrator({ environment: 'ci' }), project.root)).rejects.toThrow("'ci'; it has staging")
     project.write({ 'knexfile.js': `throw new Error('no such variable')` })
     await expect(load(knexMigrator(), project.root)).rejects.toMatchObject({ code: 'TESTDB_CONFIG_LOAD_FAILED' })

@@ -55,7 +55,10 @@ export function migratorContract(name: string, given: MigratorCase): void {
         .toEqual([])
     })
 
-    test.runIf(given.incremental)('runs only what has not run yet', async () => {
+    // A function runs as one step, so it has no part that ran before.
+    const testIncremental = given.incremental ? test : () => undefined
+
+    testIncremental('runs only what has not run yet', async () => {
       using project = projectFolder(given.files)
       const target = await server.createDatabase()
       await migrate(await load(given.definition(project), project.root), target)
@@ -108,7 +111,7 @@ export function migratorContract(name: string, given: MigratorCase): void {
       expect(await rows(target, "select to_regclass('a') as a")).toEqual([{ a: null }])
     })
 
-    test.runIf(given.incremental)('stops before the next step when the signal aborts', async () => {
+    testIncremental('stops before the next step when the signal aborts', async () => {
       using project = projectFolder(given.files)
       const migrator = await load(given.definition(project), project.root)
       const lead = new AbortController()

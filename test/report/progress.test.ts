@@ -51,7 +51,7 @@ afterEach(() => {
 
 test('short work prints only what matters afterwards', () => {
   const { stream } = start(false)
-  publish('server.starting', { summary: 'embedded Postgres 18.4' })
+  publish('server.starting', { summary: 'starting embedded Postgres 18.4' })
   vi.advanceTimersByTime(400)
   publish('server.started', { summary: 'embedded Postgres 18.4', durationMs: 400, attached: false })
   publish('migrator.detected', { name: 'knex', summary: 'knexfile.ts (test)', reason: 'there is a knexfile' })
@@ -101,7 +101,7 @@ test('elsewhere than on a terminal: long work says so after a second, then once 
 
 test('each long phase starts anew', () => {
   const { stream } = start(false)
-  publish('server.starting', { summary: 'embedded Postgres' })
+  publish('server.starting', { summary: 'starting embedded Postgres' })
   vi.advanceTimersByTime(1_250)
   publish('server.started', { summary: 'embedded Postgres', durationMs: 1_250, attached: false })
   publish('migration.started', migrating(1))

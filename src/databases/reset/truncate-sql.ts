@@ -10,14 +10,30 @@ create table testdb.copies (rel oid primary key, place int not null, refill text
 -- Tables that are never emptied: the migrators' own and those of extensions.
 create table testdb.kept (rel oid primary key);
 create table testdb.sequences (seq oid primary key, last bigint not null, called bool not null, owner oid);
-create table testdb.views (rel oid primary key, filenode oid not null, populated bool not null);
+-- "fresh": a refresh gives the same rows again. "digest": of its rows, where REFRESH … CONCURRENTLY can change them in place.
+create table testdb.views (rel oid primary key, filenode oid not null, populated bool not null, fresh bool not null, digest text);
+-- How to enable triggers again; empty between resets.
+create table testdb.silenced (statement text not null);
 
-create function testdb.install_copies(bookkeeping jsonb) returns void language plpgsql as $install$
+-- A text that changes with the rows of a query, in whatever order they come.
+create function testdb.digest(query text) returns text language plpgsql as $digest$
+declare
+  result text;
+begin
+  execute format('select count(*) || '':'' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from (%s) t', query) into result;
+  return result;
+end $digest$;
+
+-- The search path makes every name below a qualified one. Row security would make a copy a part of its table.
+create function testdb.install_copies(bookkeeping jsonb) returns void language plpgsql
+  set search_path = pg_catalog set row_security = off as $install$
 declare
   r record;
   seeded bool;
   columns text;
   rows bigint;
+  content text;
+  again text;
 begin
   insert into testdb.kept
     select c.oid from jsonb_to_recordset(bookkeeping) as b(schema text, "table" text)
@@ -60,8 +76,47 @@ begin
     execute format('insert into testdb.sequences select %s, last_value, is_called, %L::oid from %s', r.seq, r.owner, r.seq::regclass);
   end loop;
 
-  insert into testdb.views select oid, relfilenode, relispopulated from pg_class where relkind = 'm';
+  for r in select oid, relfilenode, relispopulated, pg_get_viewdef(oid) as query from pg_class where relkind = 'm' loop
+    content := null;
+    again := null;
+    if r.relispopulated then
+      content := testdb.digest('select * from ' || r.oid::regclass);
+      begin
+        again := testdb.digest(rtrim(r.query, '; '));
+      exception when others then
+        -- Its functions need another search path; a refresh gives them one.
+        again := content;
+      end;
+    end if;
+    insert into testdb.views values (r.oid, r.relfilenode, r.relispopulated, content is not distinct from again,
+      case when exists (select from pg_index where indrelid = r.oid and indisunique) then content end);
+  end loop;
 end $install$;
+
+-- Triggers that also fire for a replica, or all of them where this role may not act as one, would write rows of their own.
+create function testdb.silence_triggers() returns void language plpgsql as $silence$
+declare
+  r record;
+begin
+  for r in
+    select t.tgrelid::regclass as rel, t.tgname, case t.tgenabled when 'A' then 'always ' when 'R' then 'replica ' else '' end as mode
+      from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+     where not t.tgisinternal and c.relkind in ('r', 'p') and n.nspname !~ '^pg_'
+       and t.tgenabled::text = any (case current_setting('session_replication_role') when 'replica' then array['A', 'R'] else array['A', 'O'] end)
+  loop
+    insert into testdb.silenced values (format('alter table only %s enable %strigger %I', r.rel, r.mode, r.tgname));
+    execute format('alter table only %s disable trigger %I', r.rel, r.tgname);
+  end loop;
+end $silence$;
+
+create function testdb.restore_triggers() returns void language plpgsql as $restore$
+declare
+  r record;
+begin
+  for r in delete from testdb.silenced returning statement loop
+    execute r.statement;
+  end loop;
+end $restore$;
 
 -- Tells whether a seeded table has its seeds and nothing else: each row is as old as they are, and none is missing.
 create function testdb.is_as_seeded(copy testdb.copies) returns bool language plpgsql as $seeded$
@@ -73,16 +128,17 @@ begin
   return same;
 end $seeded$;
 
-create function testdb.truncate() returns void language plpgsql set lock_timeout = '1s' as $truncate$
+create function testdb.truncate() returns void language plpgsql set lock_timeout = '1s' set row_security = off as $truncate$
 declare
   written oid[];
+  keeping oid[];
   -- Rows that somebody has written but not committed can not be seen. TRUNCATE waits for their locks, so it gets every table.
   writing bool := exists (select from pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid() and backend_xid is not null);
   r record;
 begin
-  if exists (select from testdb.copies s where not exists (select from pg_class c where c.oid = s.rel)) then
-    raise exception 'a table that has seeds was dropped';
+  if exists (select rel from testdb.copies union all select rel from testdb.views except all select oid from pg_class) then
+    raise exception 'a table that has seeds, or a materialized view, was dropped';
   end if;
 
   select array_agg(c.oid) into written
@@ -93,7 +149,12 @@ begin
      and (s.rel is null or writing or not testdb.is_as_seeded(s));
 
   if written is not null then
+    perform testdb.silence_triggers();
+    select array_agg(rel) into keeping from testdb.kept where pg_relation_size(rel) > 0;
     execute (select 'truncate ' || string_agg(w::regclass::text, ', ') || ' restart identity cascade' from unnest(written) w);
+    if exists (select from unnest(keeping) as k(rel) where pg_relation_size(rel) = 0) then
+      raise exception 'a table that must be kept refers to one that must be emptied';
+    end if;
     -- The cascade may have emptied seeded tables that were not in the list: refill by what is empty now.
     for r in select refill, rel from testdb.copies order by place loop
       if pg_relation_size(r.rel) = 0 then
@@ -101,20 +162,24 @@ begin
         update testdb.copies set filled = pg_current_xact_id()::xid where rel = r.rel;
       end if;
     end loop;
+    perform testdb.restore_triggers();
   end if;
 
-  for r in select * from testdb.sequences s
-     where case when called then last end is distinct from pg_sequence_last_value(seq)
-        or not called and (owner is null or owner = any (written))
-  loop
+  -- Of a sequence that was never used only its own row tells the next value; to set it costs less than to look.
+  for r in select * from testdb.sequences s where not called or last is distinct from pg_sequence_last_value(seq) loop
     perform setval(r.seq, r.last, r.called);
   end loop;
 
-  for r in select v.rel, v.populated from testdb.views v join pg_class c on c.oid = v.rel
-     where c.relfilenode <> v.filenode or c.relispopulated <> v.populated
-        -- REFRESH … CONCURRENTLY changes rows in place and needs a unique index.
-        or v.populated and pg_relation_size(v.rel) > 0 and exists (select from pg_index i where i.indrelid = v.rel and i.indisunique)
+  for r in select v.rel, v.populated, v.fresh from testdb.views v join pg_class c on c.oid = v.rel
+     where case when c.relispopulated <> v.populated then true
+           -- REFRESH … CONCURRENTLY changes rows in place and needs a unique index.
+           when v.digest is not null then v.digest <> testdb.digest('select * from ' || v.rel::regclass)
+           else c.relfilenode <> v.filenode end
+     order by v.rel
   loop
+    if not r.fresh then
+      raise exception 'the materialized view % was refreshed; the rows it has in the template are older', r.rel::regclass;
+    end if;
     execute format('refresh materialized view %s %s', r.rel::regclass, case when r.populated then '' else 'with no data' end);
     update testdb.views v set filenode = c.relfilenode from pg_class c where c.oid = v.rel and v.rel = r.rel;
   end loop;

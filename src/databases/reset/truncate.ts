@@ -26,7 +26,7 @@ export const truncateReset: ResetStrategy = {
     try {
       await session.query('select testdb.truncate()')
     } catch (error) {
-      if (!isSqlState(error, 'lockNotAvailable')) throw error
+      if (!isSqlState(error, 'lockNotAvailable', 'deadlockDetected')) throw error
       // Work of the previous test that nobody awaited still holds locks. It can not be left to write into the next test.
       const busy = (await sessionsOf(session, name)).filter((one) => one.state !== 'idle')
       await endSessions(session, name, 'busy')

@@ -10,7 +10,11 @@ import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
 import { afterEverything, registerLast } from './circus.ts'
 
 export default async function setup(): Promise<void> {
-  await enterFile(contextFromEnvironment(), { slot: process.env.JEST_WORKER_ID ?? String(process.pid) })
+  const database = await enterFile(contextFromEnvironment(), {
+    slot: process.env.JEST_WORKER_ID ?? String(process.pid),
+  })
+  // A file that throws while it is loaded runs no hook at all; its lease ends with the process, which it must not keep alive.
+  database.lease?.session.unref()
   const leave = (): Promise<void> => leaveFile(false)
   registerLast({
     afterEach: async () => {

@@ -15,7 +15,11 @@ import type { Provided } from './provided.ts'
 interface ActiveRun {
   readonly started: Promise<Run>
   users: number
+  /** A look at the migrations that is under way: the projects that share the run ask for it at the same time. */
+  refreshing?: Promise<Failure | undefined> | undefined
 }
+
+type Failure = Extract<Provided, { failed: unknown }>['failed']
 
 const RUNS = Symbol.for('testdb.vitest.runs')
 const store = globalThis as { [RUNS]?: WeakMap<Vitest, Map<string, ActiveRun>> }
@@ -41,7 +45,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const workerStays = staysForFurtherFiles(project)
   project.provide('testdb', { context: run.context, workerStays })
   project.onTestsRerun(async () => {
-    project.provide('testdb', await refreshed(run, workerStays))
+    active.refreshing ??= refresh(run).finally(() => {
+      active.refreshing = undefined
+    })
+    const failed = await active.refreshing
+    project.provide('testdb', failed ? { failed } : { context: run.context, workerStays })
   })
   return leave
 }
@@ -63,14 +71,14 @@ async function start(root: string): Promise<Run> {
 }
 
 /** Watch mode: looks at the migrations again. A failure is told to the tests, because an error here would end the watcher. */
-async function refreshed(run: Run, workerStays: boolean): Promise<Provided> {
+async function refresh(run: Run): Promise<Failure | undefined> {
   const endProgress = showProgress()
   try {
     await run.refresh()
-    return { context: run.context, workerStays }
+    return undefined
   } catch (error) {
     const coded = isTestDbError(error) ? error : new TestDbError('TESTDB_TEMPLATE_BUILD_FAILED', messageOf(error))
-    return { failed: { code: coded.code, what: coded.what, fixes: coded.fixes } }
+    return { code: coded.code, what: coded.what, fixes: coded.fixes }
   } finally {
     endProgress()
   }

