@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config'
 const e2e = ['test/e2e/**/*.test.ts', 'test/package.test.ts']
 const processes = ['test/cli/**/*.test.ts', 'test/server/**/*.test.ts', 'test/**/*.crash.test.ts']
 const pg = ['test/**/*.pg.test.ts']
+const globalSetup = ['test/helpers/global-server.ts']
 
 // The suffix tells a test's cost: `.test.ts` does no I/O, `.pg.test.ts` needs a real server, `.crash.test.ts` kills
 // real processes, `e2e/` runs real runners on the installed tarball.
@@ -11,16 +12,27 @@ export default defineConfig({
     maxWorkers: 2,
     projects: [
       {
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: [...e2e, ...processes, ...pg], testTimeout: 20_000 },
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [...e2e, ...processes, ...pg],
+          testTimeout: 20_000,
+        },
       },
       {
-        test: { name: 'pg', include: pg, exclude: processes, testTimeout: 60_000, hookTimeout: 60_000 },
+        test: { name: 'pg', include: pg, exclude: processes, globalSetup, testTimeout: 60_000, hookTimeout: 60_000 },
       },
       {
-        test: { name: 'processes', include: processes, testTimeout: 60_000, hookTimeout: 60_000 },
+        test: { name: 'processes', include: processes, globalSetup, testTimeout: 60_000, hookTimeout: 60_000 },
       },
       {
-        test: { name: 'e2e', include: e2e, testTimeout: 180_000, hookTimeout: 300_000 },
+        test: {
+          name: 'e2e',
+          include: e2e,
+          globalSetup: ['test/e2e/home.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+        },
       },
     ],
   },

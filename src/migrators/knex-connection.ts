@@ -10,6 +10,10 @@ const POOL_MAX = 10
 /** How long a query that nobody waited for may still run (ms). Long enough for statements of a seed, short for a person. */
 const CLOSE_TIMEOUT_MS = 5_000
 
+/** A killed run's statement must end with it: until then it looks like a living holder of the migration lock. */
+const NOTICE_DEAD_CLIENT = `select set_config(name, '200', false) from pg_settings
+  where name = 'client_connection_check_interval' and version() !~* 'windows|mingw|msvc'`
+
 export function connectionFor(target: MigrationTarget): Record<string, unknown> {
   const { password, ssl, ...rest } = target.connection
   return {
@@ -37,8 +41,9 @@ export function poolFor(
         if (error) return done(error)
         return given.afterCreate ? given.afterCreate(connection, done) : done(null, connection)
       }
-      if (target.lockTimeoutMs === undefined) return next()
-      return connection.query(`set lock_timeout = ${Number(target.lockTimeoutMs)}`, next)
+      const settings = [NOTICE_DEAD_CLIENT]
+      if (target.lockTimeoutMs !== undefined) settings.push(`set lock_timeout = ${Number(target.lockTimeoutMs)}`)
+      return connection.query(settings.join(';'), next)
     },
   }
 }

@@ -38,6 +38,8 @@ export function poolConfig(target: ConnectionTarget, limits: PoolLimits, applica
 export function openPool(target: ConnectionTarget, limits: PoolLimits, applicationName: string): Pool {
   const pool = new pg.Pool(poolConfig(target, limits, applicationName))
   pool.on('error', () => undefined)
+  // The pool listens to idle clients only; one that a test holds when its session is ended would end the process.
+  pool.on('connect', (client) => client.on('error', () => undefined))
   return pool
 }
 
