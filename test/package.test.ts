@@ -59,7 +59,7 @@ describe('contents', () => {
       }
     }
     const declarations = programs.map((file) => file.replace(/\.mjs$/, '.d.mts')).filter((file) => files.includes(file))
-    for (const file of [...exported, ...programs, ...declarations, 'README.md', 'CHANGELOG.md']) visit(file)
+    for (const file of [...exported, ...programs, ...declarations, 'README.md', 'CHANGELOG.md', 'LICENSE']) visit(file)
 
     expect(files).toEqual([...needed].sort())
   })

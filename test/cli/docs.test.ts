@@ -27,7 +27,7 @@ test('every command has a section, in the order of the help, and every section a
 
 test.each([...sections.keys()])('%s: its options, an example and its exit codes', (name) => {
   const section = sections.get(name) ?? ''
-  const documented = [...section.matchAll(/^\| `(--[^`]+)` \|/gm)].map((match) => match[1])
+  const documented = [...section.matchAll(/^\| `(--[^`]+)` +\|/gm)].map((match) => match[1])
   expect(documented).toEqual(flagsOf(name))
   expect(section).toMatch(new RegExp(`\`\`\`text\n\\$ npx testdb ${name}\\b`))
   expect(section).toMatch(/^Exit codes: /m)

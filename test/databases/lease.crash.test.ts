@@ -32,7 +32,7 @@ test('a worker is killed with a lease: nobody gets its dirty database, and what 
     return rows[0]?.pid
   })
   // While it lives it is left alone.
-  const other = await world.acquire(context, name)
+  const other = await world.acquire(context, '2')
   expect(other.name).not.toBe(name)
   await other.release()
 
@@ -45,7 +45,7 @@ test('a worker is killed with a lease: nobody gets its dirty database, and what 
     return rowCount === 0
   })
   using pruned = collect('database.pruned')
-  const next = await world.acquire(context, name)
+  const next = await world.acquire(context, '1')
   expect(next.name).not.toBe(name)
   expect(pruned.events).toMatchObject([{ database: name }])
   expect(await world.databases()).not.toContain(name)
