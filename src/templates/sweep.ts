@@ -29,6 +29,9 @@ export interface Retention {
 
 export const RETENTION: Retention = { perProject: 4, days: 14 }
 
+/** More idle databases of one template than this go after an hour: many runs at once leave more than the next run takes. */
+const IDLE_PER_TEMPLATE = 8
+
 export interface SweepResult {
   readonly dropped: readonly string[]
 }
@@ -66,6 +69,9 @@ export async function sweep(session: Session, { retention, project }: SweepScope
       await drop(template.name, 'not used any more')
     })
   }
+  for (const name of await claimSurplus(session)) {
+    if (await drop(name, 'more idle databases than anybody takes')) await forgetDatabase(session, name)
+  }
   return { dropped }
 }
 
@@ -98,7 +104,14 @@ export async function previewSweep(session: Session, { retention, project }: Swe
   )
   const stagings = (await abandonedStagings(session)).map(({ staging }) => staging)
   const clones = rows.map(({ name }) => name)
-  const names = [...(await abandonedDatabases(session)), ...stagings, ...clones, ...templates.map(({ name }) => name)]
+  const surplus = await session.query<{ name: string }>(`select name from testdb.databases d where ${IS_SURPLUS}`)
+  const names = [
+    ...(await abandonedDatabases(session)),
+    ...stagings,
+    ...clones,
+    ...templates.map(({ name }) => name),
+    ...surplus.rows.map(({ name }) => name),
+  ]
   return { dropped: [...new Set(names)] }
 }
 
@@ -164,6 +177,18 @@ async function idleDatabases(session: Session, templateId: number): Promise<stri
     `update testdb.databases d set state = 'dropping'
       where template_id = $1 and not ${isLeased('d.name')} returning name`,
     [templateId],
+  )
+  return rows.map((row) => row.name)
+}
+
+const IS_SURPLUS = `d.state = 'ready' and d.last_used < now() - interval '1 hour' and not ${isLeased('d.name')} and d.id in (
+  select id from (select id, row_number() over (partition by template_id order by last_used desc) as place
+                    from testdb.databases where state = 'ready') ranked where place > ${IDLE_PER_TEMPLATE})`
+
+/** A worker that is just taking one holds its row; when it is done, the row is no surplus any more. */
+async function claimSurplus(session: Session): Promise<string[]> {
+  const { rows } = await session.query<{ name: string }>(
+    `update testdb.databases d set state = 'dropping' where ${IS_SURPLUS} returning name`,
   )
   return rows.map((row) => row.name)
 }

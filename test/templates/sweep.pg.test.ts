@@ -11,7 +11,7 @@ import {
 } from '../../src/coordination/index.ts'
 import { createDatabase, databaseExists, ident, removeDatabase, tryLock, unlock } from '../../src/postgres/index.ts'
 import { buildTemplate, templateName } from '../../src/templates/build.ts'
-import { type Retention, sweep } from '../../src/templates/sweep.ts'
+import { previewSweep, type Retention, sweep } from '../../src/templates/sweep.ts'
 import { spawnActor } from '../helpers/actor.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { type TestRun, uniqueHash, World } from '../helpers/world.ts'
@@ -216,4 +216,27 @@ test('what says sealed without a database is dealt with as well', async () => {
   await sweep(world.session, { retention: NOTHING })
   expect(await readTemplate(world.session, id)).toMatchObject({ state: 'missing' })
   expect(await databaseExists(world.session, ident(name))).toBe(false)
+})
+
+test('idle databases beyond what anybody takes go after an hour, the ones used last stay, a leased one is left alone', async () => {
+  const run = await world.run()
+  const context = world.context(run, await world.template({}, run))
+  const leases = []
+  for (let i = 0; i < 11; i++) leases.push(await world.acquire(context, String(i)))
+  const [leased, ...rest] = leases
+  for (const lease of rest) await lease.release()
+  expect(await sweep(world.session, { retention: EVERYTHING })).toEqual({ dropped: [] })
+
+  const names = leases.map((lease) => lease.name)
+  await world.session.query(
+    `update testdb.databases set last_used = now() - interval '2 hours' + array_position($1::text[], name) * interval '1 minute'`,
+    [names],
+  )
+  const oldest = names.slice(1, 3)
+  expect([...(await previewSweep(world.session, { retention: EVERYTHING })).dropped].sort()).toEqual([...oldest].sort())
+  expect([...(await sweep(world.session, { retention: EVERYTHING })).dropped].sort()).toEqual([...oldest].sort())
+  const left = await world.databases()
+  expect(left).toEqual(expect.arrayContaining(names.filter((name) => !oldest.includes(name))))
+  await leased?.reset()
+  await leased?.release()
 })
