@@ -9,16 +9,18 @@ import {
   ensureRegistry,
   ensureRole,
   FORMAT,
+  keepOutOfRegistry,
   leadOrFollow,
   type Role,
   registerTemplate,
   useTemplate,
 } from './coordination/index.ts'
 import type { RunContext } from './databases/context.ts'
-import { LEASE_TABLE } from './databases/reset/lease-sql.ts'
+import { installLease } from './databases/reset/lease-sql.ts'
 import { strategyOf } from './databases/reset/strategies.ts'
 import { messageOf } from './errors.ts'
 import { publish } from './events.ts'
+import { failingOnExit } from './exit-guard.ts'
 import { chooseMigrator } from './migrators/detect.ts'
 import type { Migrator } from './migrators/migrator.ts'
 import { loadSeed } from './migrators/seed.ts'
@@ -52,6 +54,7 @@ export async function startRun(config: ResolvedConfig, runner: string): Promise<
     const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
     const runId = await beginRun(session, { project: config.project, runner })
     const run = new ActiveRun(config, server, session, role, runId)
+    if (server.ours) await keepOutOfRegistry(session, role)
     await run.refresh()
     session.unref()
     run.sweepInBackground()
@@ -86,7 +89,11 @@ class ActiveRun implements Run {
     return this.#context
   }
 
-  async refresh(): Promise<boolean> {
+  refresh(): Promise<boolean> {
+    return failingOnExit(() => this.#refresh())
+  }
+
+  async #refresh(): Promise<boolean> {
     const { config } = this
     // One session does both: its locks would not keep the two apart, and a DROP can not run inside the seal's transaction.
     await this.#sweep
@@ -133,14 +140,14 @@ class ActiveRun implements Run {
   ): Promise<{ readonly id: number; readonly name: string }> {
     const session = this.#session
     const startedAt = performance.now()
-    const name = templateName(hash)
+    const name = templateName(hash, session.target.database)
     const { project } = this.config
     const { id } = await registerTemplate(session, { hash, project, summary: migrator.summary, name })
     // From here on no sweep takes the template away; only then is it safe to look whether it is there.
     await useTemplate(session, this.#runId, id)
     const strategy = strategyOf(this.config.reset)
     let built = false
-    await leadOrFollow({
+    const sealed = await leadOrFollow({
       session,
       templateId: id,
       label: name,
@@ -155,14 +162,14 @@ class ActiveRun implements Run {
           role: this.#role,
           address: this.#server.address,
           install: async (staging) => {
-            await staging.query(LEASE_TABLE)
+            await installLease(staging)
             await strategyOf(strategy.name).install(staging, { bookkeeping: migrator.bookkeeping })
           },
         })
       },
     })
     if (!built) publish('template.reused', { template: name, waitedMs: performance.now() - startedAt })
-    return { id, name }
+    return { id, name: sealed.name ?? name }
   }
 
   async #migrateShared(migrator: Migrator): Promise<void> {

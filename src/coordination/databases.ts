@@ -1,6 +1,6 @@
 /** Queries on the registry's databases: the clones that workers lease. */
 import type { Session } from '../postgres/index.ts'
-import { databaseName, LOCK_SPACE, slug } from '../postgres/index.ts'
+import { databaseExists, databaseName, LOCK_SPACE, slug } from '../postgres/index.ts'
 import { isLeased } from './liveness.ts'
 
 /**
@@ -60,6 +60,8 @@ export async function registerDatabase(
   )
   const id = rows[0]?.id ?? 0
   const name = databaseName(place(session, database.project), id)
+  // Whatever is recorded is ours to drop, so the name of a database that is there already is never recorded.
+  if (await databaseExists(session, name)) return registerDatabase(session, database)
   await session.query(
     `insert into testdb.databases (id, name, template_id, run_id, slot) overriding system value values ($1, $2, $3, $4, $5)`,
     [id, name, database.templateId, database.runId, database.slot],

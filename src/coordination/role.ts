@@ -2,8 +2,9 @@
  * The role that owns templates and databases, runs the migrations and is what tests connect as. It is no superuser, so
  * connection limits bind it and a migration that needs more than production grants fails here too.
  */
-import { createHash, createHmac } from 'node:crypto'
-import { ident, isSqlState, LOCK_SPACE, literal, type Session } from '../postgres/index.ts'
+import { createHmac } from 'node:crypto'
+import { TestDbError } from '../errors.ts'
+import { ident, isSqlState, LOCK_SPACE, literal, type Session, withSession } from '../postgres/index.ts'
 
 export interface Role {
   readonly user: string
@@ -11,10 +12,15 @@ export interface Role {
   readonly superuser: boolean
 }
 
-const NAME = 'testdb'
+/** The second name is for servers where somebody else has a role of the first one. */
+const NAMES = ['testdb', 'testdb_tests'] as const
+
+/** Tells our role from one of the same name that somebody else has made; only ours is ever altered. */
+const MARK = 'testdb: owner of the databases that test runs use'
 
 /**
- * Makes sure that the role is there and returns how to connect as it.
+ * Makes sure that the role is there, as it should be, and returns how to connect as it. A test may have changed its password
+ * or its settings; both are put back, or all later runs on the server would pay for it.
  * An admin that is no superuser can not hand objects to another role everywhere, so there it is the role itself.
  */
 export async function ensureRole(session: Session, wantSuperuser: boolean): Promise<Role> {
@@ -24,18 +30,44 @@ export async function ensureRole(session: Session, wantSuperuser: boolean): Prom
   )
   const adminIsSuperuser = rows[0]?.superuser === true
   if (wantSuperuser || !adminIsSuperuser) return { user, password, superuser: adminIsSuperuser }
-  const role = { user: NAME, password: derivedPassword(password), superuser: false }
-  if (!(await isUpToDate(session, role.password))) await createOnce(session, role.password)
+  const name = await chooseName(session)
+  const role = { user: name, password: derivedPassword(password), superuser: false }
+  if (!(await isAsWanted(session, role))) await createOnce(session, role)
   return role
 }
 
+/** Tests connect to databases of their own: on a server that is ours they have no business in the registry's. */
+export async function keepOutOfRegistry(session: Session, role: Role): Promise<void> {
+  const { database } = session.target
+  const { rows } = await session.query<{ open: boolean }>(
+    `select has_database_privilege($1, $2, 'connect') as open from pg_roles where rolname = $1 and not rolsuper`,
+    [role.user, database],
+  )
+  if (rows[0]?.open) await session.query(`revoke connect on database ${ident(database)} from public`)
+}
+
+async function chooseName(session: Session): Promise<string> {
+  for (const name of NAMES) {
+    const state = await look(session, name)
+    if (name !== session.target.user && (state === undefined || state.ours)) return name
+  }
+  const what = `the roles ${NAMES.join(' and ')} belong to somebody else on this server, and testdb does not take them over`
+  throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, {
+    fixes: [
+      'Rename or drop one of these roles.',
+      'Or set `role: { superuser: true }` in testdb.config.ts, to migrate and test as the role of the URL.',
+      'Run `npx testdb doctor` to see which server is used.',
+    ],
+  })
+}
+
 /** Roles belong to the whole server, but the lock below only to one database of it: another registry may be faster. */
-async function createOnce(session: Session, password: string): Promise<void> {
+async function createOnce(session: Session, role: Role): Promise<void> {
   try {
-    await create(session, password)
+    await create(session, role)
   } catch (error) {
     if (!isSqlState(error, 'duplicateObject', 'uniqueViolation', 'internalError')) throw error
-    if (!(await isUpToDate(session, password))) await create(session, password)
+    if (!(await isAsWanted(session, role))) await create(session, role)
   }
 }
 
@@ -50,26 +82,56 @@ function derivedPassword(adminPassword: string | undefined): string {
     .slice(0, 32)
 }
 
-const fingerprint = (password: string): string =>
-  `testdb ${createHash('sha256').update(password).digest('hex').slice(0, 16)}`
-
-async function isUpToDate(session: Session, password: string): Promise<boolean> {
-  const { rows } = await session.query<{ note: string | null }>(
-    `select shobj_description(oid, 'pg_authid') as note from pg_roles where rolname = $1`,
-    [NAME],
-  )
-  return rows[0]?.note === fingerprint(password)
+interface RoleState {
+  readonly ours: boolean
+  /** No right too many, no setting of its own, may log in. */
+  readonly plain: boolean
 }
 
-async function create(session: Session, password: string): Promise<void> {
+async function look(session: Session, name: string): Promise<RoleState | undefined> {
+  const { rows } = await session.query<RoleState>(
+    `select coalesce(shobj_description(oid, 'pg_authid') = $2, false) as ours,
+            rolcanlogin and not (rolsuper or rolcreatedb or rolcreaterole) and rolconnlimit = -1
+              and rolconfig is null and rolvaliduntil is null as plain
+       from pg_roles where rolname = $1`,
+    [name, MARK],
+  )
+  return rows[0]
+}
+
+async function isAsWanted(session: Session, role: Role): Promise<boolean> {
+  const state = await look(session, role.user)
+  return state?.ours === true && state.plain && (await canLogIn(session, role))
+}
+
+/** Only the server can tell whether the password is still the one; being refused the database comes after that question. */
+async function canLogIn(session: Session, { user, password }: Role): Promise<boolean> {
+  try {
+    await withSession(
+      { ...session.target, user, password },
+      { applicationName: 'testdb coordination' },
+      async () => undefined,
+    )
+    return true
+  } catch (error) {
+    return !isSqlState(error, 'invalidPassword', 'invalidAuthorization')
+  }
+}
+
+async function create(session: Session, role: Role): Promise<void> {
+  const name = ident(role.user)
   await session.transaction(async () => {
     await session.query('select pg_advisory_xact_lock($1, 2)', [LOCK_SPACE.setup])
-    if (await isUpToDate(session, password)) return
-    const { rowCount } = await session.query('select from pg_roles where rolname = $1', [NAME])
-    const verb = rowCount === 0 ? 'create' : 'alter'
+    const state = await look(session, role.user)
+    if (state === undefined) {
+      await session.query(`create role ${name}`)
+      await session.query(`comment on role ${name} is ${literal(MARK)}`)
+    } else if (!state.ours) {
+      throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', `the role ${role.user} was made by somebody else just now`)
+    }
     await session.query(
-      `${verb} role ${ident(NAME)} login nosuperuser nocreatedb nocreaterole password ${literal(password)}`,
+      `alter role ${name} login nosuperuser nocreatedb nocreaterole connection limit -1 password ${literal(role.password ?? '')}`,
     )
-    await session.query(`comment on role ${ident(NAME)} is ${literal(fingerprint(password))}`)
+    await session.query(`alter role ${name} reset all`)
   })
 }

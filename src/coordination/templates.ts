@@ -72,11 +72,15 @@ export async function noteStep(session: Session, id: number, step: MigrationStep
   await session.query('update testdb.templates set step = $2 where id = $1', [id, JSON.stringify(step)])
 }
 
-export async function noteSealed(session: Session, id: number, migrations: number, buildMs: number): Promise<void> {
+export async function noteSealed(
+  session: Session,
+  id: number,
+  result: { readonly name: string | null; readonly applied: number; readonly buildMs: number },
+): Promise<void> {
   await session.query(
-    `update testdb.templates set state = 'sealed', staging = null, step = null, error = null,
+    `update testdb.templates set state = 'sealed', name = $4, staging = null, step = null, error = null,
             migrations = $2, build_ms = $3, last_used = now() where id = $1`,
-    [id, migrations, Math.round(buildMs)],
+    [id, result.applied, Math.round(result.buildMs), result.name],
   )
 }
 

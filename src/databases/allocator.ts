@@ -26,6 +26,7 @@ import { publish } from '../events.ts'
 import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
 import type { RunContext } from './context.ts'
 import { Lease, makeClone, openLeaseSession } from './lease.ts'
+import { rememberCatalog } from './reset/catalog.ts'
 import { type LeaseRow, readLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
 
@@ -140,11 +141,19 @@ async function takeNew(maintenance: Session, context: RunContext, slot: string):
   const { template, runId, project } = context
   if (!template) throw new Error('bug: a shared database has no clones')
   const name = await registerDatabase(maintenance, { templateId: template.id, runId, slot, project })
-  await makeClone(maintenance, context, name)
+  try {
+    await makeClone(maintenance, context, name)
+  } catch (error) {
+    if (!isSqlState(error, 'duplicateDatabase')) throw error
+    // Somebody has made one of that name since we looked; it is not ours.
+    await forgetDatabase(maintenance, name)
+    return takeNew(maintenance, context, slot)
+  }
   const session = await openLeaseSession(context, name)
   try {
     if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} before it was ready`)
     const crashed = (await readLease(session)) === undefined
+    await rememberCatalog(session)
     await writeLease(session, { held: true, clean: false, runId })
     await noteState(maintenance, name, 'ready')
     const lease = new Lease(context, session)

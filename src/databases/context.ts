@@ -23,7 +23,7 @@ export interface RunContext {
   readonly env: readonly string[] | false
 }
 
-/** The variable that carries the context where a runner has no channel of its own. */
+/** The variable that names the file with the context, where a runner has no channel of its own. */
 export const CONTEXT_VARIABLE = 'TESTDB_RUN'
 
 /** Where the tests of this run reach a database. */

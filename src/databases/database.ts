@@ -59,7 +59,8 @@ export class WorkerDatabase implements Database {
     this.#lease = typeof place === 'string' ? undefined : place
     this.name = typeof place === 'string' ? place : place.name
     this.#target = testTarget(context, this.name)
-    this.url = formatUrl(this.#target)
+    // Without TLS is what drivers do when nothing is said; PGSSLMODE is set for those that look there (acquire.ts).
+    this.url = formatUrl(this.#target.ssl === false ? { ...this.#target, ssl: undefined } : this.#target)
     this.#applicationName = `testdb:${context.project}:${slot}`
     this.#limits = { ...DEFAULT_LIMITS, max: context.poolMax }
   }

@@ -15,6 +15,7 @@ import { connectionLimit } from '../pools/limits.ts'
 import { type ConnectionTarget, removeDatabase, Session, withSession } from '../postgres/index.ts'
 import { cloneTemplate } from '../templates/clone.ts'
 import type { RunContext } from './context.ts'
+import { isCatalogUnchanged, rememberCatalog } from './reset/catalog.ts'
 import { writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
 import type { Resettable } from './reset/strategy.ts'
@@ -89,6 +90,7 @@ export class Lease implements Resettable {
       await makeClone(maintenance, context, name)
       this.#session = await openLeaseSession(context, name)
       if (!(await tryLease(this.#session))) throw new Error(`bug: somebody leased ${name} while it was being replaced`)
+      await rememberCatalog(this.#session)
       await writeLease(this.#session, { held: true, clean: false, runId: context.runId })
       await noteState(maintenance, name, 'ready')
     })
@@ -99,7 +101,17 @@ export class Lease implements Resettable {
     const strategy = strategyOf(this.context.reset)
     // Also for `clone`: hooks that ran after the last reset may have written.
     if (strategy.leavesClean) await this.reset()
-    await writeLease(this.session, { held: false, clean: strategy.leavesClean, runId: this.context.runId })
+    const clean = strategy.leavesClean && (await this.#isAsCloned())
+    await writeLease(this.session, { held: false, clean, runId: this.context.runId })
+  }
+
+  /** Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it. */
+  async #isAsCloned(): Promise<boolean> {
+    if (await isCatalogUnchanged(this.session)) return true
+    publish('warning.raised', {
+      message: `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`,
+    })
+    return false
   }
 
   /** Takes the settled database into use again. */

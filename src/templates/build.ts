@@ -17,12 +17,13 @@ import type { Migrator } from '../migrators/migrator.ts'
 import {
   type ConnectionTarget,
   createDatabase,
+  databaseExists,
   databaseName,
   endSessions,
   ident,
-  isSqlState,
   removeDatabase,
   type Session,
+  slug,
   withSession,
 } from '../postgres/index.ts'
 
@@ -42,16 +43,22 @@ export interface TemplatePlan {
 }
 
 /** The name of a sealed template; it follows from its content, so a lost registry finds its templates again. */
-export const templateName = (hash: string): string => databaseName('t', hash.slice(0, 16))
+export function templateName(hash: string, maintenanceDatabase: string): string {
+  // Two registries on one server do not share templates: neither knows whether the other's runs live.
+  const place = maintenanceDatabase === 'postgres' ? [] : [slug(maintenanceDatabase)]
+  return databaseName('t', ...place, hash.slice(0, 16))
+}
 
 /** Builds the template of `row` and seals it. Call it only as the leader; `session` holds the lock. */
 export async function buildTemplate(session: Session, row: TemplateRow, plan: TemplatePlan): Promise<void> {
   const startedAt = performance.now()
-  const name = row.name ?? templateName(row.hash)
-  if (await adoptSealed(session, row, name)) return
+  const wanted = row.name ?? templateName(row.hash, session.target.database)
+  if (await adoptSealed(session, row, wanted)) return
   await assertExtensions(session, plan.extensions)
   if (row.staging !== null) await removeDatabase(session, row.staging)
 
+  // A database of that name that is not sealed was not left by us: it stays, and the template gets another name.
+  const name = (await databaseExists(session, wanted)) ? `${wanted}_${randomBytes(4).toString('hex')}` : wanted
   const staging = databaseName('s', row.id, row.attempt + 1, randomBytes(4).toString('hex'))
   await beginAttempt(session, row.id, staging)
   try {
@@ -61,8 +68,6 @@ export async function buildTemplate(session: Session, row: TemplateRow, plan: Te
     publish('template.built', { template: name, migrations: applied, durationMs: performance.now() - startedAt })
   } catch (error) {
     await removeDatabase(session, staging).catch(() => undefined)
-    // Another registry on this server has sealed the same content meanwhile.
-    if (isSqlState(error, 'duplicateDatabase') && (await adoptSealed(session, row, name))) return
     throw error
   }
 }
@@ -131,7 +136,9 @@ async function seal(
   await session.transaction(async () => {
     await session.query(`alter database ${ident(result.staging)} with allow_connections false is_template true`)
     await session.query(`alter database ${ident(result.staging)} rename to ${ident(result.name)}`)
-    await noteSealed(session, templateId, result.applied, result.buildMs)
+    // Its owner could open and change it; the objects in it, and so in every clone, stay with the role.
+    await session.query(`alter database ${ident(result.name)} owner to current_user`)
+    await noteSealed(session, templateId, result)
   })
 }
 
@@ -141,13 +148,9 @@ async function adoptSealed(session: Session, row: TemplateRow, name: string): Pr
     'select datistemplate and not datallowconn as sealed from pg_database where datname = $1',
     [name],
   )
-  if (rows[0]?.sealed === true) {
-    await noteSealed(session, row.id, row.migrations ?? 0, row.buildMs ?? 0)
-    return true
-  }
-  // Our name, but unsealed by hand: its content can not be trusted.
-  if (rows.length > 0) await removeDatabase(session, name)
-  return false
+  if (rows[0]?.sealed !== true) return false
+  await noteSealed(session, row.id, { name, applied: row.migrations ?? 0, buildMs: row.buildMs ?? 0 })
+  return true
 }
 
 async function assertExtensions(session: Session, wanted: readonly string[]): Promise<void> {

@@ -52,7 +52,11 @@ export async function migrateShared(shared: SharedMigration): Promise<void> {
       const startedAt = performance.now()
       await beginAttempt(session, id, null)
       const { applied } = await migrateWhenUnlocked(shared, id)
-      await noteSealed(session, id, applied.length, performance.now() - startedAt)
+      await noteSealed(session, id, {
+        name: null,
+        applied: applied.length,
+        buildMs: performance.now() - startedAt,
+      })
       if (applied.length > 0) {
         publish('template.built', {
           template: database,

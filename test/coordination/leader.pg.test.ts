@@ -31,7 +31,7 @@ const build = async (
 ): Promise<void> => {
   await beginAttempt(session, id, null)
   await body()
-  await noteSealed(session, id, 0, 0)
+  await noteSealed(session, id, { name: null, applied: 0, buildMs: 0 })
 }
 
 const elect = (session: Session, templateId: number, more: Partial<Election> = {}): Promise<TemplateRow> =>
@@ -219,7 +219,7 @@ test('who waits hears where the leader is', async () => {
   await eventually('the step is told', () => waiting.events.some((event) => event.step?.name === 'one'))
   await noteStep(leader, id, { name: 'two', index: 2, total: 2 })
   await eventually('the next step is told', () => waiting.events.some((event) => event.step?.name === 'two'))
-  await noteSealed(leader, id, 2, 1)
+  await noteSealed(leader, id, { name: null, applied: 2, buildMs: 1 })
   expect((await following).state).toBe('sealed')
 })
 

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ensureRegistry, ensureRole } from '../../src/coordination/index.ts'
+import { ensureRegistry, ensureRole, keepOutOfRegistry } from '../../src/coordination/index.ts'
 import { Session, withSession } from '../../src/postgres/index.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '../helpers/private-postgres.ts'
+import { errorOf } from '../helpers/wait.ts'
 
 // Roles belong to the whole server: one of its own, which asks for passwords.
 let server: PrivatePostgres
@@ -68,11 +69,67 @@ test('an admin that is no superuser is the role itself', async () => {
   expect(role).toEqual({ user: 'plain', password: 'p', superuser: false })
 })
 
-test('what the catalog shows of the password does not give it away', async () => {
+test('a test that changes the password or the settings of the role does not harm the next run', async () => {
   const role = await ensureRole(session, false)
+  for (const damage of [
+    `alter role testdb password 'x'`,
+    `alter role testdb set default_transaction_read_only = on`,
+    `alter role testdb nologin`,
+    `alter role testdb connection limit 0`,
+  ]) {
+    await session.query(damage)
+    expect(await ensureRole(session, false)).toEqual(role)
+    await connect('testdb', role.password)
+    const { rows } = await session.query(
+      `select rolconfig, rolcanlogin, rolconnlimit from pg_roles where rolname = 'testdb'`,
+    )
+    expect(rows).toEqual([{ rolconfig: null, rolcanlogin: true, rolconnlimit: -1 }])
+  }
+})
+
+test('tests are kept out of the maintenance database of a server that is ours', async () => {
+  const role = await ensureRole(session, false)
+  await connect('testdb', role.password)
+  await keepOutOfRegistry(session, role)
+  await expect(connect('testdb', role.password)).rejects.toMatchObject({ code: '42501' })
+  // Being refused is no reason to think that the password is wrong.
+  expect(await ensureRole(session, false)).toEqual(role)
+  await session.query('grant connect on database postgres to public')
+})
+
+test("somebody else's role of that name is left as it is", async () => {
+  const theirs = await startPrivatePostgres({ password: 'p' })
+  try {
+    await withSession(theirs.admin, { applicationName: 'test' }, async (admin) => {
+      await ensureRegistry(admin)
+      await admin.query(`create role testdb superuser login password 'mine'`)
+      const state = async (): Promise<unknown> =>
+        (await admin.query(`select xmin::text from pg_authid where rolname = 'testdb'`)).rows
+      const before = await state()
+      expect(await ensureRole(admin, false)).toMatchObject({ user: 'testdb_tests', superuser: false })
+      expect(await state()).toEqual(before)
+
+      // An admin of that name is nobody's test role either.
+      const named = { ...theirs.admin, user: 'testdb', password: 'mine' }
+      const role = await withSession(named, { applicationName: 'test' }, (one) => ensureRole(one, false))
+      expect(role.user).toBe('testdb_tests')
+      expect(await state()).toEqual(before)
+
+      await admin.query('drop role testdb_tests')
+      await admin.query('create role testdb_tests')
+      const error = await errorOf(ensureRole(admin, false))
+      expect(error).toMatchObject({ code: 'TESTDB_SERVER_UNSUPPORTED' })
+      expect(error.message).toContain('testdb and testdb_tests belong to somebody else')
+    })
+  } finally {
+    await theirs.stop()
+  }
+})
+
+test('what the catalog shows of the role says nothing of its password', async () => {
+  await ensureRole(session, false)
   const { rows } = await session.query<{ note: string }>(
     `select shobj_description(oid, 'pg_authid') as note from pg_roles where rolname = 'testdb'`,
   )
-  expect(rows[0]?.note).toMatch(/^testdb [0-9a-f]{16}$/)
-  expect(role.password).not.toContain(rows[0]?.note.slice(7))
+  expect(rows).toEqual([{ note: 'testdb: owner of the databases that test runs use' }])
 })

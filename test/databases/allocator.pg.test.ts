@@ -1,9 +1,11 @@
+import { stat } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { acquireDatabase, contextFromEnvironment, databaseEnvironment } from '../../src/acquire.ts'
+import { acquireDatabase, contextFromEnvironment, databaseEnvironment, publishContext } from '../../src/acquire.ts'
 import { CONTEXT_VARIABLE, type RunContext } from '../../src/databases/context.ts'
 import type { Lease } from '../../src/databases/lease.ts'
 import { connectionLimit } from '../../src/pools/limits.ts'
-import { ident, isSqlState, Session } from '../../src/postgres/index.ts'
+import { databaseExists, ident, isSqlState, Session } from '../../src/postgres/index.ts'
+import { sweep } from '../../src/templates/sweep.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { type Template, type TestRun, World } from '../helpers/world.ts'
 
@@ -85,6 +87,66 @@ test('a worker gets the database that it had before, if it is free', async () =>
   const second = await world.acquire(context(), '2')
   expect(second.name).not.toBe(taken.name)
   await release([taken, second])
+})
+
+test('a database that somebody else has made is never recorded, and so never dropped', async () => {
+  const lease = await world.acquire(context())
+  const prefix = lease.name.replace(/\d+$/, '')
+  const next = Number(lease.name.slice(prefix.length)) + 1
+  const theirs = `${prefix}${next}`
+  await world.session.query(`create database ${ident(theirs)}`)
+  const other = await world.acquire(context(), '2')
+  expect(other.name).toBe(`${prefix}${next + 1}`)
+  const { rowCount } = await world.session.query('select from testdb.databases where name = $1', [theirs])
+  expect(rowCount).toBe(0)
+  await release([lease, other])
+  await sweep(world.session, { retention: { perProject: 0, days: 0 } })
+  expect(await databaseExists(world.session, theirs)).toBe(true)
+  await world.session.query(`drop database ${ident(theirs)}`)
+})
+
+test.each([
+  ['creates a table', 'create table scratch (x int)'],
+  ['renames a table', 'alter table items rename to things'],
+  ['adds a column', 'alter table items add column more text'],
+  ['takes rights away', 'revoke all on items from current_user'],
+  ['changes a sequence', 'alter sequence items_id_seq increment 5'],
+  ['turns row security on', 'alter table items enable row level security'],
+  ['replaces a function', 'create function f() returns int language sql as $$select 1$$'],
+  ['makes an enum', `create type colour as enum ('red')`],
+  [
+    'sets the database',
+    `do $$begin execute 'alter database ' || quote_ident(current_database()) || ' set work_mem = ''5MB'''; end$$`,
+  ],
+])('a test that %s: the database is not handed on', async (_what, sql) => {
+  const lease = await world.acquire(context())
+  using warnings = collect('warning.raised')
+  await using own = await world.connect(lease.name, 'role')
+  await own.query(sql)
+  await own.close()
+  await lease.release()
+  expect(warnings.events.map((event) => event.message).join()).toContain('is not used again after this file')
+  const next = await world.acquire(context())
+  expect(next.name).not.toBe(lease.name)
+  expect(await items(next.name)).toEqual(['seed'])
+  expect(await world.databases()).not.toContain(lease.name)
+  await next.release()
+})
+
+test('temporary objects, a trigger that is enabled again, TRUNCATE and statistics are no reason to make a new one', async () => {
+  const lease = await world.acquire(context())
+  using warnings = collect('warning.raised')
+  await using own = await world.connect(lease.name, 'role')
+  await own.query('create temporary table t (id serial primary key, x int); insert into t (x) values (1)')
+  await own.query('truncate items restart identity')
+  await own.query('analyze items')
+  await own.query('alter table items disable trigger user; alter table items enable trigger user')
+  await own.close()
+  await lease.release()
+  expect(warnings.events).toEqual([])
+  const next = await world.acquire(context())
+  expect(next.name).toBe(lease.name)
+  await next.release()
 })
 
 test('another run takes what an earlier one has left clean', async () => {
@@ -307,12 +369,16 @@ test('the environment that code finds', async () => {
   }
 })
 
-test('the context comes from the environment, and its lack is told', () => {
+test('the context comes from a private file that the environment names, and its lack is told', async () => {
   const before = process.env[CONTEXT_VARIABLE]
   try {
-    process.env[CONTEXT_VARIABLE] = JSON.stringify(context())
+    const retract = publishContext(context())
+    const file = process.env[CONTEXT_VARIABLE] ?? ''
+    expect((await stat(file)).mode & 0o777).toBe(0o600)
     expect(contextFromEnvironment()).toEqual(JSON.parse(JSON.stringify(context())))
-    delete process.env[CONTEXT_VARIABLE]
+    retract()
+    expect(process.env[CONTEXT_VARIABLE]).toBeUndefined()
+    await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' })
     expect(() => contextFromEnvironment()).toThrow('TESTDB_RUN_MISSING')
   } finally {
     if (before !== undefined) process.env[CONTEXT_VARIABLE] = before

@@ -18,7 +18,7 @@ import {
 import { acquireLease } from '../../src/databases/allocator.ts'
 import type { RunContext } from '../../src/databases/context.ts'
 import type { Lease } from '../../src/databases/lease.ts'
-import { LEASE_TABLE } from '../../src/databases/reset/lease-sql.ts'
+import { installLease } from '../../src/databases/reset/lease-sql.ts'
 import { strategyOf } from '../../src/databases/reset/strategies.ts'
 import type { ResetName } from '../../src/databases/reset/strategy.ts'
 import { functionMigrator } from '../../src/migrators/function.ts'
@@ -129,7 +129,7 @@ export class World {
       address: { host, port },
       install: async (session) => {
         if (admin !== undefined) await session.query(admin)
-        await session.query(LEASE_TABLE)
+        await installLease(session)
         await strategyOf(options.reset ?? 'truncate').install(session, { bookkeeping })
       },
     }
@@ -138,7 +138,12 @@ export class World {
   /** Registers a template that does not exist yet; nothing is built. */
   async register(session: Session = this.session, hash = uniqueHash()): Promise<TemplateRow> {
     this.#hashes.add(hash)
-    return await registerTemplate(session, { hash, project: this.project, summary: 'test', name: templateName(hash) })
+    return await registerTemplate(session, {
+      hash,
+      project: this.project,
+      summary: 'test',
+      name: templateName(hash, session.target.database),
+    })
   }
 
   /** Builds a template, or waits for it, the way a run does. */
@@ -149,9 +154,16 @@ export class World {
     if (run) await useTemplate(session, run.id, id)
     const plan = await this.plan(options)
     const lead = (row: TemplateRow): Promise<void> => buildTemplate(session, row, plan)
-    const name = templateName(hash)
-    await leadOrFollow({ session, templateId: id, label: name, acceptEarlier: true, waitTimeoutMs: 60_000, lead })
-    return { id, name, hash }
+    const name = templateName(hash, this.session.target.database)
+    const sealed = await leadOrFollow({
+      session,
+      templateId: id,
+      label: name,
+      acceptEarlier: true,
+      waitTimeoutMs: 60_000,
+      lead,
+    })
+    return { id, name: sealed.name ?? name, hash }
   }
 
   context(run: TestRun, template: Template, options: Partial<RunContext> = {}): RunContext {
@@ -184,7 +196,10 @@ export class World {
     const { rows } = await this.session.query<{ name: string }>(
       `select datname as name from pg_database where datname like $1 or datname = any ($2) or datname in (
          select staging from testdb.templates where staging is not null) order by 1`,
-      [`testdb\\_${this.project}\\_\\_%`, [...this.#hashes].map(templateName)],
+      [
+        `testdb\\_${this.project}\\_\\_%`,
+        [...this.#hashes].map((hash) => templateName(hash, this.session.target.database)),
+      ],
     )
     return rows.map((row) => row.name)
   }

@@ -46,13 +46,13 @@ const migrator = (migrate: Migrator['migrate']): Migrator => ({
   migrate,
 })
 
-test('a template is sealed: a template that nobody can connect to, owned by the role', async () => {
+test('a template is sealed: nobody can connect to it, and the role of the tests can not change that', async () => {
   using built = collect('template.built')
   const { id, name } = await world.template({
     sql: 'create table t (n int); insert into t values (1)',
     seed: 'insert into t values (2)',
   })
-  expect(await facts(name)).toEqual({ template: true, connectable: false, limit: -1, owner: 'testdb' })
+  expect(await facts(name)).toEqual({ template: true, connectable: false, limit: -1, owner: 'postgres' })
   expect(await readTemplate(world.session, id)).toMatchObject({
     ...{ state: 'sealed', attempt: 1, staging: null, step: null, error: null, migrations: 1 },
     buildMs: expect.any(Number),
@@ -94,8 +94,8 @@ test('a clone has the settings and grants of its template', async () => {
     await world.session.query(`grant connect on database ${ident(name)} to ${reader} with grant option`)
     await world.session.query(`grant temporary on database ${ident(name)} to ${reader}`)
     const copy = await clone(name)
-    const read = async (database: string): Promise<unknown> => {
-      const { rows } = await world.session.query(
+    const read = async (database: string): Promise<{ acl: string[]; array: string[] }[]> => {
+      const { rows } = await world.session.query<{ acl: string[]; array: string[] }>(
         `select array(select acl::text from unnest(datacl) as acl order by 1) as acl, array(select format('%s %s', setrole, unnest(setconfig)) from pg_db_role_setting where setdatabase = oid order by 1)
            from pg_database where datname = $1`,
         [database],
@@ -103,7 +103,14 @@ test('a clone has the settings and grants of its template', async () => {
       return rows
     }
     expect(JSON.stringify(await read(name))).toContain('Odd')
-    expect(await read(copy)).toEqual(await read(name))
+    // The template belongs to the admin, the clone to the role: the same rights, given by another owner.
+    const [original, given] = [await read(name), await read(copy)]
+    expect(given).toEqual([
+      {
+        acl: ['=T/testdb', 'postgres=CTc/testdb', `${reader}=Tc*/testdb`, 'testdb=CTc/testdb'].sort(),
+        array: original[0]?.array,
+      },
+    ])
     expect(await readTemplate(world.session, id)).toMatchObject({ state: 'sealed' })
   } finally {
     for (const name of await world.databases()) await removeDatabase(world.session, name)
@@ -135,7 +142,7 @@ test('a sealed database that the registry has forgotten is taken as it is', asyn
   expect(after).toEqual(before)
 })
 
-test('a database of that name that is not sealed is not trusted', async () => {
+test('a database of that name that is not sealed is neither trusted nor dropped', async () => {
   const hash = uniqueHash()
   const { name } = await world.template({ hash, sql: 'create table t (n int)' })
   await world.session.query(`alter database ${ident(name)} with allow_connections true is_template false`)
@@ -145,10 +152,16 @@ test('a database of that name that is not sealed is not trusted', async () => {
   expect(await readTemplate(world.session, (await world.register(world.session, hash)).id)).toMatchObject({
     state: 'missing',
   })
-  await world.template({ hash, sql: 'create table t (n int)' })
-  const copy = await clone(name)
+  const again = await world.template({ hash, sql: 'create table t (n int)' })
+  expect(again.name).toMatch(new RegExp(`^${name}_[0-9a-f]{8}$`))
+  expect((await world.template({ hash })).name).toBe(again.name)
+  const copy = await clone(again.name)
   await using session = await world.connect(copy)
   expect((await session.query('select from t')).rowCount).toBe(0)
+  await using theirs = await world.connect(name)
+  expect((await theirs.query('select from t')).rowCount).toBe(1)
+  await theirs.close()
+  await removeDatabase(world.session, name)
 })
 
 test('a row that says sealed is not believed when the database is gone', async () => {

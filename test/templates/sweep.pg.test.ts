@@ -152,7 +152,7 @@ test('a run that starts while a sweep takes its template away always ends with a
   const ROUNDS = 150
   const hash = uniqueHash()
   const { id } = await world.register(world.session, hash)
-  const name = templateName(hash)
+  const name = templateName(hash, world.session.target.database)
   const plan = await world.plan({ sql: 'select 1', reset: 'none' })
   const starter = await world.open()
   const sweeper = await world.open()
@@ -212,7 +212,7 @@ test('an adopted template is one that the sweep can find again', async () => {
 test('what says sealed without a database is dealt with as well', async () => {
   const { id, name } = await world.template()
   await removeDatabase(world.session, name)
-  await noteSealed(world.session, id, 0, 0)
+  await noteSealed(world.session, id, { name, applied: 0, buildMs: 0 })
   await sweep(world.session, { retention: NOTHING })
   expect(await readTemplate(world.session, id)).toMatchObject({ state: 'missing' })
   expect(await databaseExists(world.session, ident(name))).toBe(false)

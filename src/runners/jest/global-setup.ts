@@ -4,8 +4,8 @@
  *
  * Jest runs no teardown when a globalSetup throws or on a signal; in watch mode it runs both for every rerun.
  */
+import { publishContext } from '../../acquire.ts'
 import { resolveConfig } from '../../config/resolve.ts'
-import { CONTEXT_VARIABLE } from '../../databases/context.ts'
 import { showProgress } from '../../report/progress.ts'
 import { startRun } from '../../testdb.ts'
 import { activeRun } from './active-run.ts'
@@ -13,10 +13,9 @@ import { activeRun } from './active-run.ts'
 export default async function globalSetup(_global: unknown, project: { readonly rootDir: string }): Promise<void> {
   const endProgress = showProgress()
   try {
-    await activeRun.get()?.close()
+    await activeRun.close()
     const run = await startRun(await resolveConfig({ cwd: project.rootDir }), 'jest')
-    activeRun.set(run)
-    process.env[CONTEXT_VARIABLE] = JSON.stringify(run.context)
+    activeRun.set(run, publishContext(run.context))
   } finally {
     endProgress()
   }

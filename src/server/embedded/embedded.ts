@@ -96,7 +96,7 @@ function describeServer(found: Found, layout: Layout): Server {
   return {
     kind: 'embedded',
     admin: adminTarget(state),
-    address: { host: '127.0.0.1', port: state.port },
+    address: { host: '127.0.0.1', port: state.port, ssl: false },
     major,
     summary: `embedded PostgreSQL ${version} on port ${state.port}, data ${placeOf(state.dataDir, layout)}`,
     ours: true,

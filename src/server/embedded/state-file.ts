@@ -67,6 +67,8 @@ export function adminTarget(state: ServerState): ConnectionTarget {
     user: 'postgres',
     password: state.password,
     database: 'postgres',
+    // Said out loud: undefined would let PGSSLMODE decide, which is meant for other servers.
+    ssl: false,
   }
 }
 

@@ -1,0 +1,75 @@
+/** Tells whether somebody has changed a database's schema, rights or settings since it was cloned. */
+import type { Session } from '../../postgres/index.ts'
+
+/**
+ * What the catalog says about the users' own objects, as one text: definitions, owners, rights, settings of the database.
+ * DDL is not undone by every reset, and a database that differs from its template may not be handed on as a clean one.
+ * Left out: what a reset itself changes (files of tables and sequences), temporary objects, and comments.
+ */
+export const CATALOG_FUNCTION = `
+create table testdb.catalog (content text not null);
+create function testdb.read_catalog() returns text language sql set search_path = pg_catalog as $catalog$
+  with spaces as (
+    select oid from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'testdb')
+  ), relations as (
+    select * from pg_class where relnamespace in (select oid from spaces)
+  ), parts (part) as (
+    select concat_ws(' ', 'schema', oid, xmin) from pg_namespace where oid in (select oid from spaces)
+    union all
+    select concat_ws(' ', 'relation', oid, relname, relnamespace, relkind, relowner, relpersistence, relrowsecurity,
+        relforcerowsecurity, relispartition, relacl, reloptions) from relations
+    union all
+    select concat_ws(' ', 'column', attrelid, attnum, xmin) from pg_attribute where attrelid in (select oid from relations)
+    union all
+    select concat_ws(' ', 'default', oid, xmin) from pg_attrdef where adrelid in (select oid from relations)
+    union all
+    select concat_ws(' ', 'constraint', oid, xmin) from pg_constraint where connamespace in (select oid from spaces)
+    union all
+    select concat_ws(' ', 'trigger', oid, tgname, tgrelid, tgenabled, tgfoid) from pg_trigger where tgrelid in (select oid from relations)
+    union all
+    select concat_ws(' ', 'rule', oid, xmin) from pg_rewrite where ev_class in (select oid from relations)
+    union all
+    select concat_ws(' ', 'policy', oid, xmin) from pg_policy
+    union all
+    select concat_ws(' ', 'routine', oid, xmin) from pg_proc where pronamespace in (select oid from spaces)
+    union all
+    select concat_ws(' ', 'type', oid, xmin) from pg_type where typnamespace in (select oid from spaces)
+    union all
+    select concat_ws(' ', 'label', oid, xmin) from pg_enum
+    union all
+    select concat_ws(' ', 'sequence', seqrelid, seqtypid, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle) from pg_sequence where seqrelid in (select oid from relations)
+    union all
+    select concat_ws(' ', 'extension', oid, xmin) from pg_extension
+    union all
+    select concat_ws(' ', 'event trigger', oid, xmin) from pg_event_trigger
+    union all
+    select concat_ws(' ', 'default rights', oid, xmin) from pg_default_acl
+    union all
+    select concat_ws(' ', 'large object', oid) from pg_largeobject_metadata
+    union all
+    select concat_ws(' ', 'setting', setrole, setconfig) from pg_db_role_setting
+     where setdatabase = (select oid from pg_database where datname = current_database())
+    union all
+    select concat_ws(' ', 'database', datdba, datacl, datconnlimit) from pg_database where datname = current_database()
+  )
+  select count(*) || ':' || coalesce(sum(hashtextextended(part, 0)::numeric), 0) from parts
+$catalog$;
+`
+
+/** Remembers the catalog of a database that is fresh. Compared with the clone's own, because a clone has settings given anew. */
+export async function rememberCatalog(session: Session): Promise<void> {
+  await session.query('truncate testdb.catalog')
+  await session.query('insert into testdb.catalog select testdb.read_catalog()')
+}
+
+/** True while nothing has been defined, changed or dropped since; false also when the memory of it is gone. */
+export async function isCatalogUnchanged(session: Session): Promise<boolean> {
+  try {
+    const { rows } = await session.query<{ same: boolean }>(
+      'select content = testdb.read_catalog() as same from testdb.catalog',
+    )
+    return rows[0]?.same === true
+  } catch {
+    return false
+  }
+}
