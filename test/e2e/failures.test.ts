@@ -1,7 +1,7 @@
 /** Migrations and seeds that throw, and runs that are killed. */
 import { afterAll, describe, expect, test } from 'vitest'
 import { LOCK_SPACE } from '../../src/postgres/index.ts'
-import { NOTE_ESM, SQL_MIGRATIONS, vitestConfig } from './files.ts'
+import { NOTE_ESM, SQL_MIGRATIONS, vitestConfig, writingTest } from './files.ts'
 import {
   expectExit,
   expectNothingLeft,
@@ -80,6 +80,38 @@ export default defineConfig({ seed })
 
   project.write({ 'seeds/teams.sql': `insert into teams (name) values ('green');` })
   expectExit(await runIn(project, 'vitest', ['run']), 0)
+  await expectNothingLeft(project)
+})
+
+test('a migration that ends the process is a failure, not a green run without tests', async () => {
+  const project = await makeProject('exiting', {
+    ...vitestConfig(),
+    'a.test.js': readsNotes,
+    'migrations/001_notes.js': `export const up = () => process.exit(0)
+export const down = () => undefined
+`,
+  })
+
+  const outcome = expectExit(await runIn(project, 'vitest', ['run']), 1)
+
+  expect(outcome.output).toContain(
+    'testdb: the process ended itself with code 0 while migration 001_notes.js was running; no test was run',
+  )
+})
+
+test('PGSSLMODE, which is meant for other servers, does not keep anybody from the embedded one', async () => {
+  const project = await makeProject('sslmode', {
+    ...NOTE_ESM,
+    ...SQL_MIGRATIONS,
+    ...vitestConfig(),
+    'a.test.js': writingTest('a'),
+  })
+  const strict = { env: { PGSSLMODE: 'require' } }
+  expectExit(await runIn(project, 'vitest', ['run']), 0)
+  const before = await inventory({ projectRoot: project.root })
+  const outcome = expectExit(await runIn(project, 'vitest', ['run'], strict), 0)
+  expect(outcome.output).not.toContain('started embedded')
+  expect((await inventory({ projectRoot: project.root })).templates).toEqual(before.templates)
   await expectNothingLeft(project)
 })
 
