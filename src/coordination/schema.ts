@@ -6,10 +6,11 @@
  * A process that dies here leaves nothing: the transaction is rolled back.
  */
 import { TestDbError } from '../errors.ts'
-import { LOCK_SPACE, type Session } from '../postgres/index.ts'
+import { publish } from '../events.ts'
+import { LOCK_SPACE, removeDatabase, type Session } from '../postgres/index.ts'
 
 /** Raise it when the tables below, or what a template contains, change: old ones are then not used but rebuilt. */
-export const FORMAT = 1
+export const FORMAT = 2
 
 /** Channels of the triggers below. A payload is a row's id, never a text: payloads over 7,999 bytes abort the transaction. */
 export const CHANNEL = { templates: 'testdb_templates', databases: 'testdb_databases' } as const
@@ -79,12 +80,17 @@ create trigger notify_state after insert or update of state on testdb.databases
 insert into testdb.format values (${FORMAT});
 `
 
-/** Creates the registry if it is not there. The normal path is one query and takes no lock. */
+/**
+ * Creates the registry if it is not there. The normal path is one query and takes no lock.
+ * One that an older testdb has made is replaced when none of its runs lives; its databases are of no use any more.
+ */
 export async function ensureRegistry(session: Session): Promise<void> {
-  if (await isPresent(session)) return
+  const format = await readFormat(session)
+  if (format === FORMAT) return
+  if (format !== undefined) await removeOutdated(session)
   await session.transaction(async () => {
     await session.query('select pg_advisory_xact_lock($1, 1)', [LOCK_SPACE.setup])
-    if (await isPresent(session)) return
+    if ((await readFormat(session)) === FORMAT) return
     await session.query(DDL)
   })
 }
@@ -99,15 +105,44 @@ export async function hasRegistry(session: Session): Promise<boolean> {
   return rows[0]?.present === true
 }
 
-async function isPresent(session: Session): Promise<boolean> {
-  if (!(await hasRegistry(session))) return false
+async function readFormat(session: Session): Promise<number | undefined> {
+  if (!(await hasRegistry(session))) return undefined
   const { rows } = await session.query<{ version: number }>('select version from testdb.format')
-  if (rows[0]?.version === FORMAT) return true
-  const what = `the registry on this server was made by another version of testdb (format ${rows[0]?.version}, here ${FORMAT})`
-  throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, {
+  return rows[0]?.version
+}
+
+/** Drops what the old registry has recorded, then the registry. If the process dies in between, the next one goes on. */
+async function removeOutdated(session: Session): Promise<void> {
+  await session.query('select pg_advisory_lock($1, 1)', [LOCK_SPACE.setup])
+  try {
+    const format = await readFormat(session)
+    if (format === undefined || format === FORMAT) return
+    const { rowCount: liveRuns } = await session.query(
+      `select from pg_locks where locktype = 'advisory' and classid = $1 and objsubid = 2 and granted
+          and database = (select oid from pg_database where datname = current_database())`,
+      [LOCK_SPACE.run],
+    )
+    if (format > FORMAT || liveRuns !== 0) throw otherVersion(format)
+    const { rows } = await session.query<{ name: string }>(
+      `select name from testdb.databases union select name from testdb.templates where name is not null
+       union select staging from testdb.templates where staging is not null`,
+    )
+    for (const { name } of rows) await removeDatabase(session, name)
+    await session.query('drop schema testdb cascade')
+    publish('warning.raised', {
+      message: `the registry of an older testdb and its ${rows.length} databases were replaced`,
+    })
+  } finally {
+    if (!session.lost.aborted) await session.query('select pg_advisory_unlock($1, 1)', [LOCK_SPACE.setup])
+  }
+}
+
+function otherVersion(format: number): TestDbError {
+  const what = `the registry on this server was made by another version of testdb (format ${format}, here ${FORMAT})`
+  return new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, {
     fixes: [
       'Use one version of testdb for everybody who shares this server.',
-      'Or remove the registry with `drop schema testdb cascade` in the maintenance database when no test is running.',
+      'Or wait until its runs have ended: a newer testdb then replaces the registry of an older one.',
       'Run `npx testdb status` to see which server this is.',
     ],
   })

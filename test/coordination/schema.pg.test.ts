@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { CHANNEL, ensureRegistry, FORMAT, hasRegistry } from '../../src/coordination/index.ts'
-import { Session } from '../../src/postgres/index.ts'
-import { eventually } from '../helpers/wait.ts'
+import { databaseExists, Session } from '../../src/postgres/index.ts'
+import { collect, eventually } from '../helpers/wait.ts'
 import { World } from '../helpers/world.ts'
 
 let world: World
@@ -64,16 +64,44 @@ test('a change is told when it commits, and not when it is rolled back', async (
   expect(await told()).toEqual([])
 })
 
-test('a registry of another format is refused with what to do', async () => {
+test('the registry of a newer testdb is refused with what to do', async () => {
   await using session = await world.open()
   await session.query('update testdb.format set version = version + 1')
   try {
     await expect(ensureRegistry(session)).rejects.toMatchObject({
       code: 'TESTDB_SERVER_UNSUPPORTED',
       what: expect.stringContaining(`format ${FORMAT + 1}, here ${FORMAT}`),
-      fixes: expect.arrayContaining([expect.stringContaining('drop schema testdb cascade')]),
+      fixes: expect.arrayContaining([expect.stringContaining('Use one version of testdb')]),
     })
   } finally {
     await session.query('update testdb.format set version = version - 1')
+  }
+})
+
+test('the registry of an older testdb is replaced with its databases, but not under a living run', async () => {
+  const old = await World.create()
+  try {
+    const run = await old.run()
+    const template = await old.template({}, run)
+    const lease = await old.acquire(old.context(run, template))
+    await lease.release()
+    await old.session.query('update testdb.format set version = version - 1')
+    await using session = await old.open()
+    await expect(ensureRegistry(session)).rejects.toMatchObject({ code: 'TESTDB_SERVER_UNSUPPORTED' })
+    expect(await databaseExists(session, lease.name)).toBe(true)
+
+    await run.end()
+    using warnings = collect('warning.raised')
+    await Promise.all([ensureRegistry(session), ensureRegistry(old.session)])
+    expect(warnings.events.map((event) => event.message)).toEqual([
+      'the registry of an older testdb and its 2 databases were replaced',
+    ])
+    for (const name of [lease.name, template.name]) expect(await databaseExists(session, name)).toBe(false)
+    const { rows } = await session.query(
+      'select version, (select count(*)::int from testdb.templates) as templates from testdb.format',
+    )
+    expect(rows).toEqual([{ version: FORMAT, templates: 0 }])
+  } finally {
+    await old.close()
   }
 })

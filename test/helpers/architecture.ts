@@ -10,7 +10,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['templates', 'locks', 'guards'],
   ['databases'],
   ['config', 'report'],
-  ['testdb.ts', 'acquire.ts', 'open-server.ts', 'create-test-db.ts'],
+  ['testdb.ts', 'acquire.ts', 'exit-guard.ts', 'open-server.ts', 'create-test-db.ts'],
   ['runners', 'cli', 'index.ts'],
 ]
 const DRIVER = ['pg', 'pg-pool', 'pg-native']
