@@ -115,8 +115,11 @@ const scripts: Record<string, (input: never) => Promise<void>> = {
     const session = await open(admin)
     const pool = openPool(admin, DEFAULT_LIMITS, 'actor pool')
     const { rows } = await pool.query('select pg_backend_pid() as pid')
+    // Both have to notice; a query on a connection that is just being ended fails, and may.
+    const removed = new Promise((resolve) => pool.once('remove', resolve))
+    const noticed = Promise.all([removed, once(session.lost, 'abort'), told('go on')])
     say('connected', [session.backendPid, rows[0].pid])
-    await told('go on')
+    await noticed
     const { rows: again } = await pool.query('select 1 as alive')
     say('alive', { lost: session.lost.aborted, pool: again[0].alive })
     await pool.end()
