@@ -3,7 +3,8 @@
 //   npm run bench
 //
 // Rivals: dropping, creating and migrating again (what teams do per file), and truncating every table (what they do per test).
-import { mkdtemp, rm } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -58,7 +59,12 @@ async function measure(tables) {
   })
   const rows = []
   for (const reset of ['truncate', 'clone']) {
-    const testdb = await createTestDb({ migrator, reset, role: { superuser: true } })
+    const testdb = await createTestDb({
+      server: { kind: 'embedded', storage: 'disk' },
+      migrator,
+      reset,
+      role: { superuser: true },
+    })
     const database = await testdb.acquire()
     rows.push([
       `testdb reset: ${reset}`,
@@ -109,8 +115,9 @@ async function measure(tables) {
 }
 
 const cache = await mkdtemp(join(tmpdir(), 'testdb-bench-'))
+// As root, Postgres runs as another user, who must be able to pass through.
+await chmod(cache, 0o755)
 process.env.TESTDB_CACHE_DIR = cache
-process.env.TESTDB_IDLE = '1000'
 try {
   for (const tables of [50, 300]) {
     const rows = await measure(tables)
@@ -121,5 +128,8 @@ try {
     }
   }
 } finally {
+  execFileSync(process.execPath, [new URL('../dist/cli.mjs', import.meta.url).pathname, 'down', '--force'], {
+    stdio: 'ignore',
+  })
   await rm(cache, { recursive: true, force: true })
 }
