@@ -107,6 +107,7 @@ class ActiveRun implements Run {
         extensions: config.extensions,
         serverMajor: this.#server.major,
         superuser: this.#role.superuser,
+        owner: this.#role.user,
         format: FORMAT,
         installed: strategy.installs,
       },
@@ -163,7 +164,7 @@ class ActiveRun implements Run {
           address: this.#server.address,
           install: async (staging) => {
             await installLease(staging)
-            await strategyOf(strategy.name).install(staging, { bookkeeping: migrator.bookkeeping })
+            await strategy.install(staging, { bookkeeping: migrator.bookkeeping })
           },
         })
       },

@@ -11,6 +11,8 @@ export interface HashParts {
   readonly extensions: readonly string[]
   readonly serverMajor: number
   readonly superuser: boolean
+  /** The role that owns everything in it. */
+  readonly owner: string
   /** Format of the registry and of what testdb installs in a template. */
   readonly format: number
   /** What the reset strategy installs; templates with other contents are other templates. */

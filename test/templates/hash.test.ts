@@ -10,6 +10,7 @@ const parts: HashParts = {
   extensions: ['citext', 'pg_trgm'],
   serverMajor: 18,
   superuser: false,
+  owner: 'testdb',
   format: 1,
   installed: 'copies',
 }
@@ -44,7 +45,8 @@ test.each<[what: string, change: Partial<HashParts>]>([
   ['an extension more', { extensions: ['citext', 'pg_trgm', 'hstore'] }],
   ['an extension less', { extensions: ['citext'] }],
   ['the server', { serverMajor: 17 }],
-  ['the role', { superuser: true }],
+  ['the rights of the role', { superuser: true }],
+  ['the role', { owner: 'app' }],
   ['the format', { format: 2 }],
   ['what the reset installs', { installed: 'lease' }],
 ])('%s changes it', async (_what, change) => {
