@@ -22,6 +22,18 @@ export async function isPostmaster(pid: number, dataDir: string): Promise<boolea
   return path.basename(argv[0] ?? '') === 'postgres' && at > 0 && argv[at + 1] === dataDir
 }
 
+/** Postmasters of that data folder that no file speaks of any more, because the folder was deleted under them. */
+export async function postmastersOf(dataDir: string): Promise<number[]> {
+  if (process.platform !== 'linux') return []
+  const pids = await allPids()
+  const found = await Promise.all(pids.map((pid) => isPostmaster(pid, dataDir)))
+  return pids.filter((_, i) => found[i])
+}
+
+async function allPids(): Promise<number[]> {
+  return (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+}
+
 /** Processes that a dead postmaster has left: they show the cluster's name (the setting `cluster_name`) in their title. */
 export async function backendsOf(clusterName: string): Promise<number[]> {
   const title = `postgres: ${clusterName}: `
@@ -31,7 +43,7 @@ export async function backendsOf(clusterName: string): Promise<number[]> {
     const lines = stdout.split('\n').filter((line) => line.includes(title))
     return lines.map((line) => Number.parseInt(line, 10))
   }
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const pids = await allPids()
   const found = await Promise.all(pids.map(async (pid) => (await commandLine(pid))[0]?.startsWith(title) === true))
   return pids.filter((_, i) => found[i])
 }

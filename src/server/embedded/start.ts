@@ -22,7 +22,7 @@ import type { Reply } from './job.ts'
 import { makeRunnable } from './libraries.ts'
 import { type Layout, passThrough } from './locations.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
-import { endBackends, endPostmaster, isPostmaster } from './processes.ts'
+import { endBackends, endPostmaster, isPostmaster, postmastersOf } from './processes.ts'
 import { makeSocketFolder, removeSocketFolder } from './socket-folder.ts'
 import { readState, type ServerState, writeState } from './state-file.ts'
 import { chooseStorage, clusterFolder, type Storage } from './storage.ts'
@@ -125,6 +125,10 @@ async function startNew(programs: Programs, input: StartInput): Promise<Outcome>
   publish('server.starting', { summary: `starting PostgreSQL ${binaries.version} ${placeOf(folder, layout)}` })
   await makeOwnFolder(path.dirname(folder), passThrough(account))
   await removeSocketFolder((await readState(layout.state))?.socketDir ?? null)
+
+  // While it shuts down it would write its control file into the new cluster of the same path.
+  const dataDir = path.join(folder, 'data')
+  for (const pid of await postmastersOf(dataDir)) await endPostmaster(pid, dataDir, programs.bin)
 
   const existing = (await isSuspect(folder)) ? undefined : await readCluster(folder)
   if (existing !== undefined) {
