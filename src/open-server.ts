@@ -39,5 +39,6 @@ export async function openSession(
 
 function hasJustStopped(error: unknown): boolean {
   const code = sqlstateOf(error)
-  return code === 'ECONNREFUSED' || code === 'ENOENT' || isSqlState(error, 'adminShutdown', 'cannotConnectNow')
+  const gone = ['ECONNREFUSED', 'ENOENT', 'TESTDB_SERVER_LOST']
+  return gone.includes(code ?? '') || isSqlState(error, 'adminShutdown', 'cannotConnectNow')
 }

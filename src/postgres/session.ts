@@ -46,8 +46,6 @@ export interface QueryResult<R> {
 
 export class Session implements AsyncDisposable {
   readonly target: ConnectionTarget
-  /** Process id of the backend on the server. */
-  readonly backendPid: number
   /** Aborts when the connection ends without `close()`; its reason is a `TESTDB_SERVER_LOST` error. */
   readonly lost: AbortSignal
   readonly #client: pg.Client
@@ -59,7 +57,6 @@ export class Session implements AsyncDisposable {
   private constructor(target: ConnectionTarget, client: pg.Client, lost: AbortController) {
     this.target = target
     this.#client = client
-    this.backendPid = (client as pg.Client & { processID: number }).processID
     this.lost = lost.signal
     // Without an error listener a connection that the server ends would take the whole process down.
     let cause: unknown
@@ -73,6 +70,11 @@ export class Session implements AsyncDisposable {
     })
   }
 
+  /** Process id of the backend on the server. */
+  get backendPid(): number {
+    return (this.#client as pg.Client & { processID: number }).processID
+  }
+
   /** Opens a connection; throws what the driver throws, so callers can tell a wrong password from a missing database. */
   static async open(target: ConnectionTarget, options: SessionOptions): Promise<Session> {
     const client = new pg.Client({
@@ -81,9 +83,9 @@ export class Session implements AsyncDisposable {
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
       keepAlive: true,
     } as pg.ClientConfig)
-    const lost = new AbortController()
+    // Before connecting: the server may end a connection in the moment in which it is made.
+    const session = new Session(target, client, new AbortController())
     await client.connect()
-    const session = new Session(target, client, lost)
     try {
       await session.#configure(options.neutral === true, options.settings ?? {})
     } catch (error) {
