@@ -19,8 +19,3 @@ export interface Server {
   /** Lets the server go; an embedded one stops by itself when nobody is left. */
   release(): Promise<void>
 }
-
-export interface ServerContext {
-  /** The user's project: the folder with the package.json. */
-  readonly projectRoot: string
-}
