@@ -37,6 +37,8 @@ export interface Events {
     readonly severity: 'info' | 'warning' | 'critical'
   }
   'lock.healed': { readonly database: string; readonly table: string; readonly found: string }
+  /** A protocol is between two of its states (steps.ts); what crash tests hook into. */
+  'step.reached': { readonly step: string }
   /** Something worth a line that is not an error. */
   'warning.raised': { readonly message: string }
 }

@@ -27,6 +27,7 @@ import { loadSeed } from './migrators/seed.ts'
 import { openSession } from './open-server.ts'
 import type { Session } from './postgres/index.ts'
 import type { Server } from './server/server.ts'
+import { reached } from './steps.ts'
 import { buildTemplate, templateName } from './templates/build.ts'
 import { templateHash } from './templates/hash.ts'
 import { migrateShared } from './templates/shared.ts'
@@ -49,10 +50,12 @@ export interface Run extends AsyncDisposable {
 export async function startRun(config: ResolvedConfig, runner: string): Promise<Run> {
   const { server, session } = await openSession(config)
   try {
+    reached('run.connected')
     await ensureRegistry(session)
     // A shared database belongs to the role of its URL, and its objects should too.
     const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
     const runId = await beginRun(session, { project: config.project, runner })
+    reached('run.registered')
     const run = new ActiveRun(config, server, session, role, runId)
     if (server.ours) await keepOutOfRegistry(session, role)
     await run.refresh()
@@ -146,6 +149,7 @@ class ActiveRun implements Run {
     const { id } = await registerTemplate(session, { hash, project, summary: migrator.summary, name })
     // From here on no sweep takes the template away; only then is it safe to look whether it is there.
     await useTemplate(session, this.#runId, id)
+    reached('run.usesTemplate')
     const strategy = strategyOf(this.config.reset)
     let built = false
     const sealed = await leadOrFollow({

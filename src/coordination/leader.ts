@@ -17,6 +17,7 @@
 import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { type Session, tryLock, unlock } from '../postgres/index.ts'
+import { reached } from '../steps.ts'
 import { Waker } from './notifier.ts'
 import { CHANNEL } from './schema.ts'
 import { noteFailed, readTemplate, type StoredError, type TemplateRow } from './templates.ts'
@@ -60,6 +61,7 @@ export async function leadOrFollow(election: Election): Promise<TemplateRow> {
       // The lock is taken. A row that does not say "building" is one whose leader has not begun its attempt yet.
       followed = row.state === 'building' ? row.attempt : Math.max(followed ?? 0, row.attempt + 1)
       reportWaiting(election, row, Date.now() - startedAt)
+      reached('build.waiting')
       await waker.wait(election.recheckMs ?? RECHECK_MS)
     }
   } finally {
@@ -74,6 +76,7 @@ async function leadOnce(election: Election, followed: number | undefined, waited
     const row = await read(election)
     const result = outcome(election, row, followed)
     if (result) return result
+    reached('build.elected')
     publish('leader.elected', { template: label, waitedMs, takeover: row.state === 'building' })
     try {
       await election.lead(row)

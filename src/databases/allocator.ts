@@ -24,6 +24,7 @@ import {
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
+import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { Lease, makeClone, openLeaseSession } from './lease.ts'
 import { rememberCatalog } from './reset/catalog.ts'
@@ -90,6 +91,7 @@ async function tryOne(
   const templateId = context.template?.id ?? 0
   const name = await pickIdle(maintenance, { templateId, runId: context.runId, slot, except })
   if (name === undefined) return 'none'
+  reached('lease.picked')
   let session: Session
   try {
     session = await openLeaseSession(context, name)
@@ -104,6 +106,7 @@ async function tryOne(
       await session.close()
       return { name }
     }
+    reached('lease.locked')
     const row = await readLease(session).catch(() => undefined)
     if (row && !row.held && isUsable(row, context)) {
       await noteUse(maintenance, name, { runId: context.runId, slot })
@@ -124,6 +127,7 @@ async function settleIn(session: Session, context: RunContext): Promise<Lease> {
   // What the last holder left running would write into our tests; its idle sessions may belong to a living process.
   await endSessions(session, session.target.database, 'busy')
   await writeLease(session, { held: true, clean: false, runId: context.runId })
+  reached('lease.taken')
   return new Lease(context, session)
 }
 
@@ -141,6 +145,7 @@ async function takeNew(maintenance: Session, context: RunContext, slot: string):
   const { template, runId, project } = context
   if (!template) throw new Error('bug: a shared database has no clones')
   const name = await registerDatabase(maintenance, { templateId: template.id, runId, slot, project })
+  reached('clone.registered')
   try {
     await makeClone(maintenance, context, name)
   } catch (error) {
@@ -149,12 +154,14 @@ async function takeNew(maintenance: Session, context: RunContext, slot: string):
     await forgetDatabase(maintenance, name)
     return takeNew(maintenance, context, slot)
   }
+  reached('clone.created')
   const session = await openLeaseSession(context, name)
   try {
     if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} before it was ready`)
     const crashed = (await readLease(session)) === undefined
     await rememberCatalog(session)
     await writeLease(session, { held: true, clean: false, runId })
+    reached('clone.leased')
     await noteState(maintenance, name, 'ready')
     const lease = new Lease(context, session)
     // The crash of a server empties unlogged tables, in the template too; a reset fills them again from the copies.

@@ -13,6 +13,7 @@ import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { connectionLimit } from '../pools/limits.ts'
 import { type ConnectionTarget, removeDatabase, Session, withSession } from '../postgres/index.ts'
+import { reached } from '../steps.ts'
 import { cloneTemplate } from '../templates/clone.ts'
 import type { RunContext } from './context.ts'
 import { isCatalogUnchanged, rememberCatalog } from './reset/catalog.ts'
@@ -45,6 +46,7 @@ export class Lease implements Resettable {
     const startedAt = performance.now()
     const strategy = strategyOf(this.context.reset)
     const { session } = this
+    reached('reset.started')
     try {
       await strategy.reset(this)
     } catch (error) {
@@ -56,6 +58,7 @@ export class Lease implements Resettable {
         throw this.#resetFailed(second)
       })
     }
+    reached('reset.finished')
     publish('database.reset', {
       database: this.name,
       strategy: strategy.name,
@@ -85,9 +88,12 @@ export class Lease implements Resettable {
     if (!template) throw new Error('bug: only clones can be replaced')
     await withSession(context.admin, { applicationName: 'testdb coordination', neutral: true }, async (maintenance) => {
       await noteReplacing(maintenance, name)
+      reached('replace.noted')
       await this.#session.close()
       await removeDatabase(maintenance, name)
+      reached('replace.dropped')
       await makeClone(maintenance, context, name)
+      reached('replace.cloned')
       this.#session = await openLeaseSession(context, name)
       if (!(await tryLease(this.#session))) throw new Error(`bug: somebody leased ${name} while it was being replaced`)
       await rememberCatalog(this.#session)
@@ -103,6 +109,7 @@ export class Lease implements Resettable {
     if (strategy.leavesClean) await this.reset()
     const clean = strategy.leavesClean && (await this.#isAsCloned())
     await writeLease(this.session, { held: false, clean, runId: this.context.runId })
+    reached('release.settled')
   }
 
   /** Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it. */

@@ -26,6 +26,7 @@ import {
   slug,
   withSession,
 } from '../postgres/index.ts'
+import { reached } from '../steps.ts'
 
 /** Progress is written to the registry at most this often (ms): followers look at it when they re-check. */
 const STEP_WRITE_MS = 200
@@ -61,8 +62,10 @@ export async function buildTemplate(session: Session, row: TemplateRow, plan: Te
   const name = (await databaseExists(session, wanted)) ? `${wanted}_${randomBytes(4).toString('hex')}` : wanted
   const staging = databaseName('s', row.id, row.attempt + 1, randomBytes(4).toString('hex'))
   await beginAttempt(session, row.id, staging)
+  reached('build.registered')
   try {
     await createDatabase(session, staging, { template: 'template0', owner: plan.role.user })
+    reached('build.created')
     const applied = await fill(session, row.id, staging, plan)
     await seal(session, row.id, { staging, name, applied, buildMs: performance.now() - startedAt })
     publish('template.built', { template: name, migrations: applied, durationMs: performance.now() - startedAt })
@@ -81,12 +84,15 @@ async function fill(session: Session, templateId: number, staging: string, plan:
   const steps = stepWriter(session, templateId)
   const migration = plan.migrator.migrate({ connection: owner, signal: session.lost, onStep: steps.note })
   const { applied } = await orLost(session, migration).finally(steps.stop)
+  reached('build.migrated')
   if (plan.seed) {
     publish('seed.started', { name: plan.seed.summary })
     await orLost(session, plan.seed.run(owner))
   }
+  reached('build.seeded')
   // Settings such as a default transaction mode that the migrations gave the database must not bind what we install.
   await withSession(admin, { applicationName: 'testdb install', neutral: true }, plan.install)
+  reached('build.equipped')
   return applied.length
 }
 
@@ -118,6 +124,7 @@ function stepWriter(session: Session, templateId: number): { note(step: Migratio
   }
   return {
     note(step) {
+      reached('build.migrating')
       latest = step
       if (timer === undefined) write()
     },
@@ -139,7 +146,9 @@ async function seal(
     // Its owner could open and change it; the objects in it, and so in every clone, stay with the role.
     await session.query(`alter database ${ident(result.name)} owner to current_user`)
     await noteSealed(session, templateId, result)
+    reached('build.sealing')
   })
+  reached('build.sealed')
 }
 
 /** A sealed database of that name was built from the same content, but the registry has forgotten it: take it. */

@@ -19,6 +19,7 @@ import {
 } from '../coordination/index.ts'
 import { publish } from '../events.ts'
 import { isSqlState, removeDatabase, type Session, tryLock, unlock } from '../postgres/index.ts'
+import { reached } from '../steps.ts'
 
 export interface Retention {
   /** Templates of one project that are kept however old they are: the branches somebody switches between. */
@@ -63,6 +64,7 @@ export async function sweep(session: Session, { retention, project }: SweepScope
   for (const template of await unusedTemplates(session, retention, project)) {
     await asBuilder(session, template.id, async () => {
       if (!(await takeOutOfUse(session, template))) return
+      reached('sweep.claimed')
       for (const name of await idleDatabases(session, template.id)) {
         if (await drop(name, 'its template is not used any more')) await forgetDatabase(session, name)
       }
@@ -119,6 +121,7 @@ export async function previewSweep(session: Session, { retention, project }: Swe
 async function dropIdle(session: Session, name: string): Promise<boolean> {
   try {
     await removeDatabase(session, name)
+    reached('sweep.dropped')
     return true
   } catch (error) {
     if (isSqlState(error, 'objectInUse')) return false

@@ -5,6 +5,7 @@ import ts from 'typescript'
 /** Lowest first. A name is a folder of src or a file in src itself. */
 export const LAYERS: readonly (readonly string[])[] = [
   ['errors.ts', 'events.ts'],
+  ['steps.ts'],
   ['postgres'],
   ['server', 'coordination', 'migrators', 'pools'],
   ['templates', 'locks', 'guards'],

@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { TestDbError } from '../../errors.ts'
+import { reached } from '../../steps.ts'
 import type { Account } from './account.ts'
 import { unwritable } from './folders.ts'
 import { libraryEnvironment, type Runnable } from './libraries.ts'
@@ -82,6 +83,7 @@ export async function createCluster(folder: string, programs: Programs): Promise
     await initdb(made, programs)
     await markStarted(made)
     await rename(temporary, folder)
+    reached('boot.clusterMade')
   } catch (error) {
     await rm(temporary, { recursive: true, force: true })
     throw error

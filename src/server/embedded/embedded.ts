@@ -10,6 +10,7 @@
  */
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
+import { reached } from '../../steps.ts'
 import type { Server } from '../server.ts'
 import { chooseAccount } from './account.ts'
 import { type Found, probe } from './attach.ts'
@@ -68,6 +69,7 @@ async function reach(input: StartInput): Promise<NonNullable<Outcome>> {
     const turn = await waitForStartLock(layout, () => attachFast(layout))
     if ('result' in turn) return turn.result
     try {
+      reached('boot.locked')
       const outcome = (await attachFast(layout)) ?? (await attachOrStart(input))
       if (outcome !== undefined && !turn.lock.lost) return outcome
     } finally {

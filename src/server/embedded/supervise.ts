@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import os from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { reached } from '../../steps.ts'
 import { isReply, type Job, type Reply } from './job.ts'
 import { logTail } from './log-tail.ts'
 
@@ -27,6 +28,7 @@ export async function startSupervisor(job: Job): Promise<Reply> {
     windowsHide: true,
   })
   closeSync(log)
+  reached('boot.supervisorSpawned')
   try {
     return await answer(child, job)
   } finally {

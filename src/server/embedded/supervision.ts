@@ -17,6 +17,7 @@ import { rename, rm, stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { Session, tryLock } from '../../postgres/index.ts'
+import { reached } from '../../steps.ts'
 import { SERVER_LOCK, SUPERVISOR_CHANNEL, SUPERVISOR_NAME } from './attach.ts'
 import type { Job } from './job.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
@@ -114,10 +115,12 @@ export class Supervision {
     // The cache folder may have been deleted while the server, with its data in memory, lives on.
     const lock = existsSync(layout.folder) ? await tryStartLock(layout) : undefined
     if (lock === undefined && existsSync(layout.folder)) return false
+    reached('stop.locked')
     const aside = `${layout.state}.stopping`
     let stopped = false
     try {
       await rename(layout.state, aside).catch(() => undefined)
+      reached('stop.setAside')
       if (existsSync(layout.keep) || (await this.#isNeeded(aside))) return false
       await this.#stopServer()
       stopped = true
@@ -138,8 +141,10 @@ export class Supervision {
 
   async #stopServer(): Promise<void> {
     await removeState(this.#job.layout.state, this.#state)
+    reached('stop.stateRemoved')
     await this.#session.close()
     await endPostmaster(this.#state.pid, this.#state.dataDir, this.#job.programs.bin)
+    reached('stop.stopped')
     await this.#cleanUp()
   }
 

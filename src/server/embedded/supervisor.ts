@@ -14,6 +14,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { messageOf } from '../../errors.ts'
+import { reached } from '../../steps.ts'
 import { isJob, type Job, type Reply } from './job.ts'
 import { StartFailure, startPostmaster } from './postmaster.ts'
 import { endPostmaster } from './processes.ts'
@@ -60,13 +61,16 @@ async function main(): Promise<void> {
   // Closing the terminal is no reason to stop.
   process.on('SIGHUP', () => undefined)
   const job = await receiveJob()
+  reached('supervisor.working')
   let supervision: Supervision | undefined
   let state: ServerState | undefined
   try {
     state = await bringUp(job)
+    reached('supervisor.postmasterUp')
     supervision = await Supervision.begin(job, state, stopping.signal)
     // Only now can others find it: whoever attaches sees a server that has a supervisor.
     if (supervision !== undefined) await writeState(job.layout.state, state)
+    reached('supervisor.supervising')
     reply({ kind: 'ready' })
   } catch (error) {
     if (job.task.kind === 'start') {
