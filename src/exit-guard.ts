@@ -16,7 +16,8 @@ export async function failingOnExit<T>(work: () => Promise<T>): Promise<T> {
     process.stderr.write(`testdb: the process ended itself with code ${code} while ${step}; no test was run\n`)
     if (code === 0) process.exitCode = 1
   }
-  process.once('exit', onExit)
+  // First of all listeners: Vitest 3 ends the process in its own, and those after it are never called.
+  process.prependOnceListener('exit', onExit)
   try {
     return await work()
   } finally {

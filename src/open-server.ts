@@ -1,6 +1,7 @@
 /** Turns the configured kind of server into a running one, and opens the run's session on it. */
 import type { ResolvedConfig } from './config/config.ts'
-import { isSqlState, Session, sqlstateOf } from './postgres/index.ts'
+import { isTestDbError, messageOf, TestDbError } from './errors.ts'
+import { describeTarget, Session } from './postgres/index.ts'
 import { startEmbedded } from './server/embedded/embedded.ts'
 import type { Server } from './server/server.ts'
 import { connectUrl } from './server/url.ts'
@@ -16,10 +17,10 @@ export async function openServer(config: ResolvedConfig): Promise<Server> {
   })
 }
 
-/** An embedded server may stop for want of sessions between attaching and connecting, on a machine that stood still meanwhile. */
+/** An embedded server may stop or crash between attaching and connecting, on a machine that stood still meanwhile. */
 const ATTEMPTS = 3
 
-/** Starts or attaches the server and opens the session that coordinates the run. */
+/** Starts or attaches the server and opens the session that coordinates the run. Throws TESTDB_SERVER_UNREACHABLE. */
 export async function openSession(
   config: ResolvedConfig,
 ): Promise<{ readonly server: Server; readonly session: Session }> {
@@ -32,13 +33,11 @@ export async function openSession(
       }
     } catch (error) {
       await server.release()
-      if (!server.ours || attempt === ATTEMPTS || !hasJustStopped(error)) throw error
+      // Whatever the reason: a server that is not well is looked at closer, and restarted, by the next look for it.
+      if (server.ours && attempt < ATTEMPTS) continue
+      const { host, port, database } = server.admin
+      const what = `no connection to ${describeTarget(server.admin)}: ${isTestDbError(error) ? error.what : messageOf(error) || 'unknown reason'}`
+      throw new TestDbError('TESTDB_SERVER_UNREACHABLE', what, { details: { host, port, database }, cause: error })
     }
   }
-}
-
-function hasJustStopped(error: unknown): boolean {
-  const code = sqlstateOf(error)
-  const gone = ['ECONNREFUSED', 'ENOENT', 'TESTDB_SERVER_LOST']
-  return gone.includes(code ?? '') || isSqlState(error, 'adminShutdown', 'cannotConnectNow')
 }

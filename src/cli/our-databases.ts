@@ -3,6 +3,7 @@
  * were sealed after their migrations had ended.
  */
 import { tryLease } from '../coordination/index.ts'
+import { isTestDbError } from '../errors.ts'
 import { isSqlState, LOCK_SPACE, Session } from '../postgres/index.ts'
 import { type HealRequest, healDatabase } from './heal-database.ts'
 import type { Terminal } from './terminal.ts'
@@ -26,23 +27,30 @@ async function healClone(
   request: HealRequest,
   terminal: Terminal,
 ): Promise<readonly unknown[]> {
-  let session: Session
+  let session: Session | undefined
+  let leased = false
   try {
     session = await Session.open({ ...maintenance.target, database: name }, { applicationName: 'testdb coordination' })
-  } catch (error) {
-    // Dropped since it was listed.
-    if (isSqlState(error, 'invalidCatalogName')) return []
-    throw error
-  }
-  try {
     // With the lease nobody takes the database while it is being healed.
-    if (await tryLease(session)) return await healDatabase(session, request, terminal)
+    leased = await tryLease(session)
+    if (leased) return await healDatabase(session, request, terminal)
     terminal.out(`${name}: in use${await holderOf(session)}, left alone`)
     return []
+  } catch (error) {
+    if (leased) throw error
+    // Dropped since it was listed, or just being dropped.
+    if (isSqlState(error, 'invalidCatalogName', 'objectNotInPrerequisiteState')) return []
+    if (!wasEnded(error)) throw error
+    terminal.out(`${name}: in use, left alone`)
+    return []
   } finally {
-    await session.close()
+    await session?.close()
   }
 }
+
+/** Who takes a database ends the sessions that are busy on it, and ours was just asking for the lease. */
+const wasEnded = (error: unknown): boolean =>
+  isSqlState(error, 'adminShutdown') || (isTestDbError(error) && error.code === 'TESTDB_SERVER_LOST')
 
 async function holderOf(session: Session): Promise<string> {
   const { rows } = await session.query<{ pid: number; name: string }>(

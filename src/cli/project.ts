@@ -1,9 +1,10 @@
 /** What most commands begin with: the project's configuration, and its server without starting one that nobody has used. */
 import type { ResolvedConfig, TestDbConfig } from '../config/config.ts'
 import { resolveConfig } from '../config/resolve.ts'
+import { messageOf, TestDbError } from '../errors.ts'
 import { subscribe } from '../events.ts'
 import { openServer } from '../open-server.ts'
-import { type ConnectionTarget, Session } from '../postgres/index.ts'
+import { type ConnectionTarget, describeTarget, Session } from '../postgres/index.ts'
 import { oneLine } from '../report/format.ts'
 import { chooseAccount } from '../server/embedded/account.ts'
 import { embeddedStatus } from '../server/embedded/index.ts'
@@ -60,8 +61,13 @@ export async function runningEmbedded(config: ResolvedConfig): Promise<RunningSe
 
 /**
  * Connects the way every testdb process coordinates: under this name a session is known to migrate nothing, so that it is
- * never taken for the holder of a migration lock.
+ * never taken for the holder of a migration lock. Throws `TESTDB_SERVER_UNREACHABLE`.
  */
-export function openSession(target: ConnectionTarget): Promise<Session> {
-  return Session.open(target, { applicationName: 'testdb coordination' })
+export async function openSession(target: ConnectionTarget): Promise<Session> {
+  try {
+    return await Session.open(target, { applicationName: 'testdb coordination' })
+  } catch (cause) {
+    const what = `no connection to ${describeTarget(target)}: ${messageOf(cause) || 'unknown reason'}`
+    throw new TestDbError('TESTDB_SERVER_UNREACHABLE', what, { cause })
+  }
 }

@@ -5,9 +5,8 @@
 import type { ResolvedConfig } from '../config/config.ts'
 import { isPostgresUrl, URL_EXPECTED } from '../config/schema.ts'
 import { hasRegistry } from '../coordination/index.ts'
-import { messageOf, TestDbError } from '../errors.ts'
 import { subscribe } from '../events.ts'
-import { type ConnectionTarget, describeTarget, parseUrl, type Session } from '../postgres/index.ts'
+import { parseUrl, type Session } from '../postgres/index.ts'
 import { sweep } from '../templates/sweep.ts'
 import { WrongUsage } from './arguments.ts'
 import { describeError } from './describe-error.ts'
@@ -41,7 +40,7 @@ async function resetUrl(url: string, options: ResetOptions, terminal: Terminal):
   if (!isPostgresUrl(url)) throw new WrongUsage(`--url: expected ${URL_EXPECTED}`)
   if (options.all) throw new WrongUsage("--all drops what is this project's own and does not go with --url")
   const request = await requestFor(options, () => loadProject(options, { server: { kind: 'url', url } }))
-  await using session = await connect(parseUrl(url))
+  await using session = await openSession(parseUrl(url))
   return await healDatabase(session, request, terminal)
 }
 
@@ -53,7 +52,7 @@ async function resetProject(options: ResetOptions, terminal: Terminal): Promise<
     return []
   }
   const request = await requestFor(options, async () => config)
-  await using session = await connect(server.admin)
+  await using session = await openSession(server.admin)
   const registry = await hasRegistry(session)
   if (options.all && registry) await dropIdle(session, config.project, terminal)
   // The maintenance database of a server of ours has no migrations in it.
@@ -71,15 +70,6 @@ async function requestFor(options: ResetOptions, load: () => Promise<ResolvedCon
 async function dropIdle(session: Session, project: string, terminal: Terminal): Promise<void> {
   const { dropped } = await sweep(session, { retention: { perProject: 0, days: 0 }, project })
   for (const name of dropped) terminal.out(`${name}: dropped`)
-}
-
-async function connect(target: ConnectionTarget): Promise<Session> {
-  try {
-    return await openSession(target)
-  } catch (cause) {
-    const what = `no connection to ${describeTarget(target)}: ${messageOf(cause) || 'unknown reason'}`
-    throw new TestDbError('TESTDB_SERVER_UNREACHABLE', what, { cause })
-  }
 }
 
 /** With `--wait`: says once, and again when it becomes serious, for whom. */

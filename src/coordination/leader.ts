@@ -9,21 +9,29 @@
  *
  * The lock is an advisory lock on the leader's session, so it is free as soon as the leader is dead, and the next
  * follower to re-check leads. Whoever waited for attempt n is told of the failure of attempt n; who comes later tries again.
+ * A lost connection is no such failure: then the next follower leads, as after a death.
  *
  * What if a process dies here? Leader before `beginAttempt`: nothing happened. Leader while building: its staging
- * database is named in the row, the next leader drops it. Follower: it holds nothing. A leader whose lock session is
- * lost can write neither "sealed" nor "failed", because it writes both through that very session.
+ * database is named in the row, the next leader drops it. Follower: it holds nothing, or the place of the next leader, which
+ * another one then takes. A leader whose lock session is lost can write neither "sealed" nor "failed", because it writes both
+ * through that very session.
  */
 import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { type Session, tryLock, unlock } from '../postgres/index.ts'
+import { isConnectionLoss, type Session, tryLock, unlock } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import { Waker } from './notifier.ts'
 import { CHANNEL } from './schema.ts'
-import { noteFailed, readTemplate, type StoredError, type TemplateRow } from './templates.ts'
+import { noteFailed, noteMissing, readTemplate, type StoredError, type TemplateRow } from './templates.ts'
 
 /** How long a dead leader can go unnoticed (ms). A live one wakes its followers by NOTIFY and never depends on it. */
 const RECHECK_MS = 250
+
+/**
+ * Of all who wait only one looks that often, the next leader; the others this many times more rarely. Forty processes that did
+ * would take the leader's processor time: on a busy machine with two processors a build took more than twice as long.
+ */
+const PATIENCE = 4
 
 export interface Election {
   /** The session that holds the lock, and through which the result is written. */
@@ -40,7 +48,7 @@ export interface Election {
   readonly acceptEarlier: boolean
   /** Milliseconds to wait for a leader that does not end. */
   readonly waitTimeoutMs: number
-  /** Milliseconds between looks at a leader that sends nothing. @default 250 */
+  /** Milliseconds between looks of the next leader at one that sends nothing. @default 250 */
   readonly recheckMs?: number
 }
 
@@ -48,23 +56,32 @@ export interface Election {
 export async function leadOrFollow(election: Election): Promise<TemplateRow> {
   const { session, templateId } = election
   const waker = await Waker.listen(session, CHANNEL.templates)
-  const startedAt = Date.now()
+  // Not the time of day: a clock that is put right would look like a leader that takes for ever.
+  const startedAt = performance.now()
   let followed: number | undefined
+  let next = false
+  const resign = async (): Promise<void> => {
+    if (next && !session.lost.aborted) await unlock(session, 'next', templateId).catch(() => undefined)
+    next = false
+  }
   try {
     for (;;) {
       const row = await read(election)
       const result = outcome(election, row, followed)
       if (result) return result
       if (await tryLock(session, 'build', templateId)) {
-        return await leadOnce(election, followed, Date.now() - startedAt)
+        await resign()
+        return await leadOnce(election, followed, performance.now() - startedAt)
       }
       // The lock is taken. A row that does not say "building" is one whose leader has not begun its attempt yet.
       followed = row.state === 'building' ? row.attempt : Math.max(followed ?? 0, row.attempt + 1)
-      reportWaiting(election, row, Date.now() - startedAt)
+      reportWaiting(election, row, performance.now() - startedAt)
       reached('build.waiting')
-      await waker.wait(election.recheckMs ?? RECHECK_MS)
+      next ||= await tryLock(session, 'next', templateId)
+      await waker.wait((election.recheckMs ?? RECHECK_MS) * (next ? 1 : PATIENCE))
     }
   } finally {
+    await resign()
     await waker.close()
   }
 }
@@ -93,12 +110,16 @@ async function leadOnce(election: Election, followed: number | undefined, waited
 async function failed(election: Election, error: unknown): Promise<unknown> {
   const { session, templateId, label } = election
   if (session.lost.aborted) return leadershipLost(election, error)
+  const lost = isConnectionLoss(error)
+  const fallback = lost ? 'TESTDB_SERVER_LOST' : 'TESTDB_TEMPLATE_BUILD_FAILED'
   const coded = isTestDbError(error)
     ? error
-    : new TestDbError('TESTDB_TEMPLATE_BUILD_FAILED', `building ${label} failed: ${messageOf(error)}`, { cause: error })
+    : new TestDbError(fallback, `building ${label} failed: ${messageOf(error)}`, { cause: error })
   const { code, what, fixes, details, stack } = coded
   try {
-    await noteFailed(session, templateId, { code, what, fixes, details, stack })
+    // Somebody cut the migration's connection: that is this process's bad luck and not that of who waits for it.
+    if (lost) await noteMissing(session, templateId)
+    else await noteFailed(session, templateId, { code, what, fixes, details, stack })
   } catch (second) {
     // The build's error is the one that matters; without it the followers find the lock free and try for themselves.
     return session.lost.aborted ? leadershipLost(election, second) : coded

@@ -37,7 +37,10 @@ const COLUMNS = `t.id, t.hash, t.project, t.name, t.attempt, t.staging, t.step, 
     select from pg_database d where d.datname = t.name and d.datistemplate and not d.datallowconn)
   then 'missing' else t.state end as state`
 
-/** Finds the template of a hash and notes that it is used; registers it first when the server has never seen it. */
+/**
+ * Finds the template of a hash and notes that it is used; registers it first when the server has never seen it.
+ * The name follows from the hash (only an ending may come after it), so a row with another one is wrong and is put right.
+ */
 export async function registerTemplate(
   session: Session,
   template: { readonly hash: string; readonly project: string; readonly summary: string; readonly name: string | null },
@@ -45,7 +48,8 @@ export async function registerTemplate(
   const { rows } = await session.query<TemplateRow>(
     `with t as (
        insert into testdb.templates as t (hash, project, summary, name) values ($1, $2, $3, $4)
-       on conflict (hash) do update set last_used = now() returning t.*)
+       on conflict (hash) do update set last_used = now(),
+         name = case when starts_with(t.name, excluded.name) then t.name else excluded.name end returning t.*)
      select ${COLUMNS} from t`,
     [template.hash, template.project, template.summary, template.name],
   )
@@ -82,6 +86,11 @@ export async function noteSealed(
             migrations = $2, build_ms = $3, last_used = now() where id = $1`,
     [id, result.applied, Math.round(result.buildMs), result.name],
   )
+}
+
+/** Ends an attempt that says nothing about the migrations, so that somebody else makes the next one. */
+export async function noteMissing(session: Session, id: number): Promise<void> {
+  await session.query(`update testdb.templates set state = 'missing', step = null where id = $1`, [id])
 }
 
 export async function noteFailed(session: Session, id: number, error: StoredError): Promise<void> {

@@ -1,6 +1,7 @@
 /**
  * Gives each worker a database of its own: a clean idle one if there is one, else a new clone.
  *
+ *   the one it had before, if nothing has changed (same-again.ts)
  *   pick an idle row (locked, others skip it) → connect → try the lease lock → look at the lease row
  *      lock taken, or the database is gone → next row
  *      held by a worker that died          → drop it, next row
@@ -26,10 +27,11 @@ import { publish } from '../events.ts'
 import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
-import { Lease, makeClone, openLeaseSession } from './lease.ts'
+import { isUsable, Lease, makeClone, openLeaseSession } from './lease.ts'
 import { rememberCatalog } from './reset/catalog.ts'
 import { type LeaseRow, readLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
+import { noteDatabase, takeSameAgain } from './same-again.ts'
 
 /**
  * Leases a database of the run's template for the worker that its runner calls `slot`; the same worker gets the same database
@@ -37,16 +39,19 @@ import { strategyOf } from './reset/strategies.ts'
  */
 export async function acquireLease(context: RunContext, slot: string): Promise<Lease> {
   const startedAt = performance.now()
+  const again = await takeSameAgain(context, slot)
+  const { lease, created } = again ? { lease: again, created: false } : await takeFromRegistry(context, slot)
+  publish('database.acquired', { database: lease.name, created, durationMs: performance.now() - startedAt })
+  return lease
+}
+
+async function takeFromRegistry(context: RunContext, slot: string): Promise<{ lease: Lease; created: boolean }> {
   const maintenance = await openMaintenance(context)
   try {
-    const reused = await takeIdle(maintenance, context, slot)
-    const lease = reused ?? (await takeNew(maintenance, context, slot))
-    publish('database.acquired', {
-      database: lease.name,
-      created: reused === undefined,
-      durationMs: performance.now() - startedAt,
-    })
-    return lease
+    const idle = await takeIdle(maintenance, context, slot)
+    const lease = idle ?? (await takeNew(maintenance, context, slot))
+    noteDatabase(context, slot, lease.name)
+    return { lease, created: idle === undefined }
   } finally {
     await maintenance.close()
   }
@@ -130,10 +135,6 @@ async function settleIn(session: Session, context: RunContext): Promise<Lease> {
   reached('lease.taken')
   return new Lease(context, session)
 }
-
-/** A dirty database is only good for the run that made it so: its own strategy is to leave things as they are. */
-const isUsable = (row: LeaseRow, context: RunContext): boolean =>
-  row.clean || (context.reset === 'none' && row.runId === context.runId)
 
 /** What another run's tests have written stays as long as that run lives. */
 async function isWantedByOther(maintenance: Session, row: LeaseRow, context: RunContext): Promise<boolean> {

@@ -19,6 +19,8 @@ export interface RunContext {
   readonly shared: string | undefined
   readonly reset: ResetName
   readonly poolMax: number
+  /** The run's folder in the file system, where its workers take notes; undefined where each worker leases once. */
+  readonly folder?: string
   /** Variables that get the URL; false: the environment is left alone. */
   readonly env: readonly string[] | false
 }

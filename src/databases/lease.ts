@@ -16,8 +16,8 @@ import { type ConnectionTarget, removeDatabase, Session, withSession } from '../
 import { reached } from '../steps.ts'
 import { cloneTemplate } from '../templates/clone.ts'
 import type { RunContext } from './context.ts'
-import { isCatalogUnchanged, rememberCatalog } from './reset/catalog.ts'
-import { writeLease } from './reset/lease-sql.ts'
+import { rememberCatalog } from './reset/catalog.ts'
+import { type LeaseRow, settleLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
 import type { Resettable } from './reset/strategy.ts'
 
@@ -37,7 +37,8 @@ export class Lease implements Resettable {
   get session(): Session {
     // Somebody else may have the database now, and a reset would take it from them.
     if (this.#released) throw new TestDbError('TESTDB_LEASE_LOST', `the database ${this.name} was given back already`)
-    if (this.#session.lost.aborted) throw this.#lostError(this.#session.lost.reason)
+    // Closed without another in its place: a replacement has failed half-way.
+    if (this.#session.ended) throw this.#lostError(this.#session.lost.reason)
     return this.#session
   }
 
@@ -67,7 +68,7 @@ export class Lease implements Resettable {
   }
 
   #resetFailed(cause: unknown): TestDbError {
-    if (this.#session.lost.aborted) return this.#lostError(cause)
+    if (this.#session.ended) return this.#lostError(cause)
     return new TestDbError('TESTDB_RESET_FAILED', `resetting ${this.name} failed: ${messageOf(cause)}`, { cause })
   }
 
@@ -94,31 +95,36 @@ export class Lease implements Resettable {
       reached('replace.dropped')
       await makeClone(maintenance, context, name)
       reached('replace.cloned')
-      this.#session = await openLeaseSession(context, name)
-      if (!(await tryLease(this.#session))) throw new Error(`bug: somebody leased ${name} while it was being replaced`)
-      await rememberCatalog(this.#session)
-      await writeLease(this.#session, { held: true, clean: false, runId: context.runId })
-      await noteState(maintenance, name, 'ready')
+      const session = await openLeaseSession(context, name)
+      try {
+        if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} while it was being replaced`)
+        await rememberCatalog(session)
+        await writeLease(session, { held: true, clean: false, runId: context.runId })
+        await noteState(maintenance, name, 'ready')
+      } catch (error) {
+        await session.close()
+        throw error
+      }
+      this.#session = session
     })
   }
 
   /** Puts the database back and notes that nothing of this worker is outstanding; the lock stays. */
   async settle(): Promise<void> {
     const strategy = strategyOf(this.context.reset)
-    // Also for `clone`: hooks that ran after the last reset may have written.
-    if (strategy.leavesClean) await this.reset()
-    const clean = strategy.leavesClean && (await this.#isAsCloned())
-    await writeLease(this.session, { held: false, clean, runId: this.context.runId })
+    const { runId } = this.context
+    if (!strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
+    else {
+      // Also for `clone`: hooks that ran after the last reset may have written.
+      await this.reset()
+      // Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it.
+      if (!(await settleLease(this.session, runId))) {
+        publish('warning.raised', {
+          message: `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`,
+        })
+      }
+    }
     reached('release.settled')
-  }
-
-  /** Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it. */
-  async #isAsCloned(): Promise<boolean> {
-    if (await isCatalogUnchanged(this.session)) return true
-    publish('warning.raised', {
-      message: `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`,
-    })
-    return false
   }
 
   /** Takes the settled database into use again. */
@@ -135,10 +141,10 @@ export class Lease implements Resettable {
 
   async #giveBack(): Promise<void> {
     try {
-      if (!this.#session.lost.aborted) await this.settle()
+      if (!this.#session.ended) await this.settle()
     } catch (error) {
       // A lease that is lost has nothing to give back.
-      if (!this.#session.lost.aborted) throw error
+      if (!this.#session.ended) throw error
     } finally {
       this.#released = true
       await this.#session.close()
@@ -146,6 +152,10 @@ export class Lease implements Resettable {
     }
   }
 }
+
+/** A dirty database is only good for the run that made it so: its own strategy is to leave things as they are. */
+export const isUsable = (row: LeaseRow, context: RunContext): boolean =>
+  row.clean || (context.reset === 'none' && row.runId === context.runId)
 
 /** Clones the run's template under that name. */
 export async function makeClone(maintenance: Session, context: RunContext, name: string): Promise<void> {
@@ -162,10 +172,10 @@ export async function makeClone(maintenance: Session, context: RunContext, name:
 /** Connects to a database as the admin, the way a lease holds it. */
 export async function openLeaseSession(context: RunContext, database: string): Promise<Session> {
   const target: ConnectionTarget = { ...context.admin, database }
-  const session = await Session.open(target, { applicationName: `testdb lease:${context.project}`, neutral: true })
-  // Rows are put back as they were: no user trigger, rule or foreign key check may act on it. Only superusers may say so.
-  await session.query(
-    `select set_config('session_replication_role', 'replica', false) from pg_roles where rolname = current_user and rolsuper`,
-  )
-  return session
+  return await Session.open(target, {
+    applicationName: `testdb lease:${context.project}`,
+    neutral: true,
+    // Rows are put back as they were: no user trigger, rule or foreign key check may act on it. Only superusers may say so.
+    begin: `select set_config('session_replication_role', 'replica', false) from pg_roles where rolname = current_user and rolsuper`,
+  })
 }

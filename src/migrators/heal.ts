@@ -5,16 +5,18 @@
  *   broken:  any other number of rows, or is_locked other than 0.
  *   stale:   broken, and no session of the database could be the holder.
  *
+ * Several rows that all say "free" have no holder: Knex takes a lock of one row only, and what it did is rolled back.
+ *
  * A holder that works is `active` or in a transaction; between two statements of a migration that computes it is `idle` for a
  * moment. So whoever is idle for longer than a minute is not it. Stale locks are healed; for others we wait.
  *
  * What if the process dies here? Healing is one transaction: all of it or nothing.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { TestDbError } from '../errors.ts'
+import { isTestDbError, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { type Activity, describeActivity, isSqlState, type Session } from '../postgres/index.ts'
-import { IDLE_COUNTS_MS, inspectLock, lockHolders, resolveLockTable } from './lock-table.ts'
+import { IDLE_COUNTS_MS, inspectLock, type LockState, lockHolders, resolveLockTable } from './lock-table.ts'
 import type { TableName } from './migrator.ts'
 
 export { inspectLock, type LockState, lockHolders } from './lock-table.ts'
@@ -23,10 +25,15 @@ export { inspectLock, type LockState, lockHolders } from './lock-table.ts'
 const HEAL_LOCK_TIMEOUT_MS = 5_000
 
 /**
- * Makes the table what it is when nobody migrates: one row, unlocked. Returns false when it already was.
+ * Makes the table what it is when nobody migrates: one row, unlocked. Returns false when it already was, or when `isRight`
+ * says of the state, which nobody can change any more then, that it is not to be healed.
  * Throws `TESTDB_MIGRATION_LOCKED` when a transaction that has changed the table does not end.
  */
-export async function healLock(session: Session, table: TableName): Promise<boolean> {
+export async function healLock(
+  session: Session,
+  table: TableName,
+  isRight: (state: LockState) => boolean = () => true,
+): Promise<boolean> {
   const name = await resolveLockTable(session, table)
   if (name === undefined) return false
   const database = session.target.database
@@ -35,7 +42,7 @@ export async function healLock(session: Session, table: TableName): Promise<bool
       await session.query(`set local lock_timeout = ${HEAL_LOCK_TIMEOUT_MS}`)
       await session.query(`lock table ${name} in exclusive mode`)
       const state = await inspectLock(session, table)
-      if (!state.broken) return undefined
+      if (!state.broken || !isRight(state)) return undefined
       await session.query(`delete from ${name}`)
       await session.query(`insert into ${name} (is_locked) values (0)`)
       return state.found
@@ -78,6 +85,8 @@ export async function healStaleLock(session: Session, table: TableName, options:
     signal?.throwIfAborted()
     const state = await inspectLock(session, table)
     if (!state.broken) return false
+    // Processes that try again and again look like holders for ever, and none of them can get such a lock.
+    if (hasNoHolder(state) && (await healFree(session, table))) return true
     const holders = force ? [] : await lockHolders(session, idleCountsMs)
     if (holders.length === 0) return healLock(session, table)
     const elapsedMs = performance.now() - startedAt
@@ -85,6 +94,18 @@ export async function healStaleLock(session: Session, table: TableName, options:
     const severity = elapsedMs >= criticalAfterMs ? 'critical' : elapsedMs >= warnAfterMs ? 'warning' : 'info'
     publish('lock.waiting', { table: display(table), holders: holders.map(describeActivity), elapsedMs, severity })
     await pause(Math.min(pollMs, timeoutMs - elapsedMs), signal)
+  }
+}
+
+const hasNoHolder = ({ rows, locked }: LockState): boolean => rows > 1 && locked === 0
+
+/** False when a transaction took the lock before the second row came and has not ended: that one is waited for like any other. */
+async function healFree(session: Session, table: TableName): Promise<boolean> {
+  try {
+    return await healLock(session, table, hasNoHolder)
+  } catch (error) {
+    if (isTestDbError(error) && error.code === 'TESTDB_MIGRATION_LOCKED') return false
+    throw error
   }
 }
 

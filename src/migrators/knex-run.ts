@@ -6,6 +6,7 @@ import { qualified, Session } from '../postgres/index.ts'
 import { failure, serverErrorIn } from './failure.ts'
 import { announceMigrations, announceSeeds, type Progress } from './knex-announce.ts'
 import { closeKnex, connectionFor, poolFor } from './knex-connection.ts'
+import { type Attempt, overtaken } from './knex-overtaken.ts'
 import type { KnexProject } from './knex-project.ts'
 import type { KnexConfig, KnexInstance, RawConnection } from './knex-types.ts'
 import { lockTableName } from './lock-table.ts'
@@ -27,7 +28,7 @@ export async function runKnex(project: KnexProject, target: MigrationTarget): Pr
     }
     return { applied }
   } catch (error) {
-    throw explain(error, project, target, progress)
+    throw (await overtakenIn(project, target, { knex, progress }, error)) ?? explain(error, project, target, progress)
   } finally {
     await closeKnex(knex, connections)
   }
@@ -93,6 +94,18 @@ async function ensureSchema(schema: string | undefined | null, target: Migration
   }
 }
 
+/** Only a database that others use has a time limit for locks, and only there somebody else may migrate. */
+async function overtakenIn(
+  { migrations }: KnexProject,
+  { connection, lockTimeoutMs, signal }: MigrationTarget,
+  attempt: Pick<Attempt, 'knex' | 'progress'>,
+  error: unknown,
+): Promise<TestDbError | undefined> {
+  if (lockTimeoutMs === undefined || signal.aborted) return undefined
+  const lockTable = lockTableName(migrations.tableName)
+  return overtaken({ ...attempt, database: connection.database, lockTable }, error)
+}
+
 function explain(thrown: unknown, project: KnexProject, target: MigrationTarget, progress: Progress): unknown {
   // Knex wraps what a seed throws and keeps the original in a property of its own.
   const error = thrown instanceof Error && 'original' in thrown ? thrown.original : thrown
@@ -124,8 +137,15 @@ function explain(thrown: unknown, project: KnexProject, target: MigrationTarget,
   })
 }
 
-/** Knex puts the statement before the message. */
+/** Knex puts the statement before the message; before 2.4 with values in the places of operators like `?` and `?|`. */
 function withoutSql(message: string, sql: string | undefined): string {
-  if (sql !== undefined && message.startsWith(`${sql} - `)) return message.slice(sql.length + 3)
-  return message
+  if (sql === undefined) return message
+  if (message.startsWith(`${sql} - `)) return message.slice(sql.length + 3)
+  let end = 0
+  for (const part of `${sql} - `.split(/\\?\?/)) {
+    const start = message.indexOf(part, end)
+    if (start < 0) return message
+    end = start + part.length
+  }
+  return message.slice(end)
 }

@@ -65,7 +65,10 @@ export interface KnexMigration {
 }
 
 export interface KnexInstance {
-  readonly migrate: { latest(): Promise<[batch: number, applied: string[]]> }
+  readonly migrate: {
+    latest(): Promise<[batch: number, applied: string[]]>
+    list(): Promise<[completed: { readonly name: string }[], pending: unknown[]]>
+  }
   readonly seed: { run(): Promise<unknown> }
   on(event: 'query-error', listener: (error: Error, query: { readonly sql?: string }) => void): unknown
   destroy(): Promise<void>

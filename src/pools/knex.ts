@@ -1,6 +1,8 @@
 /** The same caps for Knex. Knex is the user's: it is loaded from their project when it is asked for. */
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
+// Node's own: tests replace the global ones by fakes that never fire.
+import { clearTimeout, setTimeout } from 'node:timers'
 import type { Knex } from 'knex'
 import { TestDbError } from '../errors.ts'
 import { type ConnectionTarget, type PoolLimits, poolConfig } from '../postgres/index.ts'

@@ -19,6 +19,8 @@ export const LOCK_SPACE = {
   setup: BASE + 5,
   /** In the maintenance database; second key: database id. Held while a clone is made, and as long as the server goes on with it. */
   clone: BASE + 6,
+  /** In the maintenance database; second key: template id. Held by the follower that leads if the leader dies. */
+  next: BASE + 7,
 } as const
 
 export type LockSpace = keyof typeof LOCK_SPACE

@@ -1,4 +1,6 @@
 /** A pool of the driver with caps that can not be forgotten; `pools/` decides the numbers. */
+// Node's own: tests replace the global ones by fakes that never fire.
+import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
 import type { ConnectionTarget } from './target.ts'
 
@@ -21,17 +23,25 @@ export interface PoolLimits {
 
 /** The options of a `pg.Pool`; time limits on statements are the server's, a client-side race would leave the query running. */
 export function poolConfig(target: ConnectionTarget, limits: PoolLimits, applicationName: string): pg.PoolConfig {
+  const nodeTimers = hasNodeTimers()
   return {
     ...(target as pg.PoolConfig),
     application_name: applicationName,
     max: limits.max,
     connectionTimeoutMillis: limits.acquireMs,
     idleTimeoutMillis: limits.idleMs,
-    maxLifetimeSeconds: Math.ceil(limits.lifetimeMs / 1000),
+    maxLifetimeSeconds: nodeTimers ? Math.ceil(limits.lifetimeMs / 1000) : 0,
     statement_timeout: limits.statementMs,
     idle_in_transaction_session_timeout: limits.idleInTransactionMs,
-    allowExitOnIdle: true,
+    allowExitOnIdle: nodeTimers,
   }
+}
+
+/** False where a browser's timers, which are numbers, have taken the place of Node's (jsdom): the driver calls `unref` on two of them. */
+function hasNodeTimers(): boolean {
+  const timer: unknown = globalThis.setTimeout(() => undefined, 0)
+  globalThis.clearTimeout(timer as NodeJS.Timeout)
+  return typeof timer === 'object'
 }
 
 /** Opens a pool that survives the server ending an idle connection (without a listener that ends the process). */
@@ -70,7 +80,9 @@ export async function closePool(pool: Pool, graceMs: number): Promise<{ readonly
 /** Who calls `end()` second gets an error; then the first call's end is waited for. */
 async function endPool(pool: Pool, graceMs: number): Promise<void> {
   if (!pool.ending) return await pool.end()
-  const deadline = performance.now() + graceMs
-  while (!pool.ended && performance.now() <= deadline) await new Promise((resolve) => setTimeout(resolve, 10))
+  // Counted, because a faked clock stands still.
+  for (let waited = 0; !pool.ended && waited <= graceMs; waited += 10) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
   if (!pool.ended) await new Promise(() => undefined)
 }

@@ -2,6 +2,7 @@
  * One pinned connection. Everything that must die with its process (a lead, a run, a lease) hangs on a `Session`: the
  * server frees its locks when the connection ends, whatever the process was doing.
  */
+import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
 import { TestDbError } from '../errors.ts'
 import { sqlstateOf } from './sqlstate.ts'
@@ -19,6 +20,13 @@ const TIME_LIMITS = [
   'transaction_timeout',
 ]
 
+/** Not in the start-up packet: poolers refuse `options`, and Windows servers refuse `client_connection_check_interval`. */
+const configure = (neutral: boolean): string => `
+  ${neutral ? 'set statement_timeout = 0; set role none; set default_transaction_read_only = off;' : ''}
+  select set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}', false)
+   where current_setting('client_connection_check_interval', true) is not null and version() !~* 'windows|mingw|msvc';
+  ${neutral ? `select set_config(name, '0', false) from unnest('{${TIME_LIMITS.join(', ')}}'::text[]) as name where current_setting(name, true) is not null;` : ''}`
+
 /** The end of a connection follows its last error at once; after this something else is wrong (ms). */
 const END_FOLLOWS_MS = 2_000
 
@@ -31,6 +39,8 @@ export interface SessionOptions {
   readonly neutral?: boolean
   /** Server settings for this session, sent after connecting. */
   readonly settings?: Readonly<Record<string, string>>
+  /** A statement to begin with, sent in the same round trip as the session's own settings. */
+  readonly begin?: string
 }
 
 export interface Notification {
@@ -70,6 +80,11 @@ export class Session implements AsyncDisposable {
     })
   }
 
+  /** True when nothing more can be asked: it was closed, or is lost. */
+  get ended(): boolean {
+    return this.#closing || this.lost.aborted
+  }
+
   /** Process id of the backend on the server. */
   get backendPid(): number {
     return (this.#client as pg.Client & { processID: number }).processID
@@ -87,7 +102,10 @@ export class Session implements AsyncDisposable {
     const session = new Session(target, client, new AbortController())
     await client.connect()
     try {
-      await session.#configure(options.neutral === true, options.settings ?? {})
+      await session.batch(configure(options.neutral === true) + (options.begin ?? ''))
+      for (const [name, value] of Object.entries(options.settings ?? {})) {
+        await session.query('select set_config($1, $2, false)', [name, value])
+      }
     } catch (error) {
       await session.close()
       throw error
@@ -95,27 +113,25 @@ export class Session implements AsyncDisposable {
     return session
   }
 
-  async #configure(neutral: boolean, settings: Readonly<Record<string, string>>): Promise<void> {
-    // Not in the start-up packet: poolers refuse `options`, and Windows servers refuse client_connection_check_interval.
-    await this.query(
-      `${neutral ? 'set statement_timeout = 0; set role none; set default_transaction_read_only = off;' : ''}
-       select set_config(name, case name when 'client_connection_check_interval' then '${CLIENT_CHECK_MS}' else '0' end, false)
-         from pg_settings where name = 'client_connection_check_interval' and version() !~* 'windows|mingw|msvc'
-           ${neutral ? `or name in (${TIME_LIMITS.map((name) => `'${name}'`).join(', ')})` : ''}`,
+  async query<R = Record<string, unknown>>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {
+    const { rows, rowCount } = await this.#run(() =>
+      values.length === 0 ? this.#client.query(text) : this.#client.query(text, values as unknown[]),
     )
-    for (const [name, value] of Object.entries(settings)) {
-      await this.query('select set_config($1, $2, false)', [name, value])
-    }
+    return { rows: rows as R[], rowCount }
   }
 
-  async query<R = Record<string, unknown>>(text: string, values: readonly unknown[] = []): Promise<QueryResult<R>> {
+  /** Runs several statements in one round trip and one transaction, each with a snapshot of its own; takes no parameters. */
+  async batch(text: string): Promise<QueryResult<Record<string, unknown>>[]> {
+    // The driver gives an array when there was more than one statement.
+    const results = await this.#run(async () => (await this.#client.query(text)) as pg.QueryResult | pg.QueryResult[])
+    return [results].flat()
+  }
+
+  async #run<T>(run: () => Promise<T>): Promise<T> {
     if (this.lost.aborted) throw this.lost.reason
     if (this.#running++ === 0 && this.#background) this.#keepAlive(true)
     try {
-      const result = await this.#enqueue(() =>
-        values.length === 0 ? this.#client.query(text) : this.#client.query(text, values as unknown[]),
-      )
-      return { rows: result.rows as R[], rowCount: result.rowCount }
+      return await this.#enqueue(run)
     } catch (error) {
       if (!this.#closing && (this.#isBroken() || endsConnection(error))) await this.#untilLost()
       throw this.lost.aborted ? this.lost.reason : error
@@ -141,7 +157,7 @@ export class Session implements AsyncDisposable {
   }
 
   /** One statement after the other: the driver deprecates its own queue. */
-  #enqueue(run: () => Promise<pg.QueryResult>): Promise<pg.QueryResult> {
+  #enqueue<T>(run: () => Promise<T>): Promise<T> {
     const result = this.#last.then(run)
     this.#last = result.catch(() => undefined)
     return result

@@ -6,6 +6,7 @@ export const SQLSTATE = {
   undefinedTable: '42P01',
   undefinedFunction: '42883',
   duplicateDatabase: '42P04',
+  duplicateTable: '42P07',
   uniqueViolation: '23505',
   duplicateObject: '42710',
   wrongObjectType: '42809',
@@ -33,4 +34,22 @@ export function sqlstateOf(error: unknown): string | undefined {
 export function isSqlState(error: unknown, ...names: readonly (keyof typeof SQLSTATE)[]): boolean {
   const state = sqlstateOf(error)
   return names.some((name) => SQLSTATE[name] === state)
+}
+
+/**
+ * Tells whether an error, or what it was caused by, is the end of a connection: the server stopped or crashed, or somebody ended
+ * the session. It says nothing about the statement that was running. Five levels are more than anybody wraps and end a cycle.
+ */
+export function isConnectionLoss(error: unknown): boolean {
+  let current = error
+  // Not `instanceof Error`: in Jest's sandbox the errors of Node itself come from another realm.
+  for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {
+    if (/^(57P0[123]|08...|E(CONNRESET|CONNREFUSED|PIPE)|TESTDB_SERVER_LOST)$/.test(sqlstateOf(current) ?? ''))
+      return true
+    // What the driver says without a code, of the statement that was running and of those after it.
+    const { message, cause } = current as { readonly message?: unknown; readonly cause?: unknown }
+    if (/Connection terminated|connection error and is not queryable/.test(String(message))) return true
+    current = cause
+  }
+  return false
 }

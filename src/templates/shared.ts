@@ -74,16 +74,19 @@ async function migrateWhenUnlocked(
   id: number,
 ): Promise<{ readonly applied: readonly string[] }> {
   const { session, migrator } = shared
-  const deadline = Date.now() + FOREIGN_MIGRATION_MS
+  const deadline = performance.now() + FOREIGN_MIGRATION_MS
   for (;;) {
     if (migrator.lockTable) {
-      await healStaleLock(session, migrator.lockTable, { signal: session.lost, timeoutMs: deadline - Date.now() })
+      await healStaleLock(session, migrator.lockTable, {
+        signal: session.lost,
+        timeoutMs: deadline - performance.now(),
+      })
     }
     try {
       return await migrate(shared, id)
     } catch (error) {
       const locked = isTestDbError(error) && error.code === 'TESTDB_MIGRATION_LOCKED'
-      if (!locked || !migrator.lockTable || Date.now() > deadline) throw error
+      if (!locked || !migrator.lockTable || performance.now() > deadline) throw error
     }
   }
 }

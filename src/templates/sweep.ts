@@ -7,7 +7,8 @@
  * was first and its `last_used` no longer matches, or it finds the template missing and builds it again. The builder's lock is
  * held meanwhile, so nobody adopts the database that is about to be dropped.
  *
- * What if the process dies here? Each step is finished by the next sweep.
+ * What if the process dies here? The same statement notes what has to go: the template as a staging database, its
+ * databases as "dropping". So the next sweep finishes it, or the next leader, who drops it or, if it is whole, adopts it.
  */
 import {
   forgetDatabase,
@@ -57,18 +58,18 @@ export async function sweep(session: Session, { retention, project }: SweepScope
   }
   for (const { id, staging } of await abandonedStagings(session)) {
     await asBuilder(session, id, async () => {
-      if (!(await isStagingOf(session, id, staging)) || !(await drop(staging, 'its leader is gone'))) return
-      await session.query('update testdb.templates set staging = null where id = $1', [id])
+      if (!(await isStagingOf(session, id, staging))) return
+      if (await drop(staging, 'who made or dropped it is gone')) await forgetStaging(session, id)
     })
   }
   for (const template of await unusedTemplates(session, retention, project)) {
     await asBuilder(session, template.id, async () => {
       if (!(await takeOutOfUse(session, template))) return
       reached('sweep.claimed')
-      for (const name of await idleDatabases(session, template.id)) {
+      for (const name of await claimedDatabases(session, template.id)) {
         if (await drop(name, 'its template is not used any more')) await forgetDatabase(session, name)
       }
-      await drop(template.name, 'not used any more')
+      if (await drop(template.name, 'not used any more')) await forgetStaging(session, template.id)
     })
   }
   for (const name of await claimSurplus(session)) {
@@ -166,25 +167,37 @@ async function unusedTemplates(session: Session, retention: Retention, project?:
   return rows
 }
 
+/** Notes in one statement everything that has to go, so that nothing is forgotten whenever this process dies. */
 async function takeOutOfUse(session: Session, template: UnusedTemplate): Promise<boolean> {
-  const { rowCount } = await session.query(
-    `update testdb.templates t set state = 'missing' where id = $1 and state = 'sealed' and last_used = $2::timestamptz
-        and not exists (select from testdb.runs r where r.template_id = t.id and ${isRunAlive('r.id')})`,
+  const { rows } = await session.query<{ id: number }>(
+    `with claimed as (
+       update testdb.templates t set state = 'missing', staging = name
+        where id = $1 and state = 'sealed' and last_used = $2::timestamptz
+          and not exists (select from testdb.runs r where r.template_id = t.id and ${isRunAlive('r.id')})
+       returning id
+     ), databases as (
+       update testdb.databases d set state = 'dropping' from claimed
+        where d.template_id = claimed.id and not ${isLeased('d.name')}
+     ) select id from claimed`,
     [template.id, template.lastUsed],
   )
-  return rowCount === 1
+  return rows.length === 1
 }
 
-async function idleDatabases(session: Session, templateId: number): Promise<string[]> {
+async function claimedDatabases(session: Session, templateId: number): Promise<string[]> {
   const { rows } = await session.query<{ name: string }>(
-    `update testdb.databases d set state = 'dropping'
-      where template_id = $1 and not ${isLeased('d.name')} returning name`,
+    `select name from testdb.databases d where template_id = $1 and state = 'dropping' and not ${isLeased('d.name')}`,
     [templateId],
   )
   return rows.map((row) => row.name)
 }
 
-const IS_SURPLUS = `d.state = 'ready' and d.last_used < now() - interval '1 hour' and not ${isLeased('d.name')} and d.id in (
+async function forgetStaging(session: Session, templateId: number): Promise<void> {
+  await session.query('update testdb.templates set staging = null where id = $1', [templateId])
+}
+
+/** A living run's workers take their databases again without asking the registry (databases/same-again.ts). */
+const IS_SURPLUS = `d.state = 'ready' and d.last_used < now() - interval '1 hour' and not ${isLeased('d.name')} and not ${isRunAlive('d.run_id')} and d.id in (
   select id from (select id, row_number() over (partition by template_id order by last_used desc) as place
                     from testdb.databases where state = 'ready') ranked where place > ${IDLE_PER_TEMPLATE})`
 

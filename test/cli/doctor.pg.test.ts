@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DoctorReport } from '../../src/cli/doctor/check.ts'
 import { checkNode } from '../../src/cli/doctor/machine.ts'
 import { formatUrl, withSession } from '../../src/postgres/index.ts'
+import { binaries, fromPackages } from '../helpers/packages.ts'
 import { startTestServer, type TestServer } from '../helpers/plain-postgres.ts'
 import { type CliLab, openCliLab, PROJECT } from './lab.ts'
 
@@ -36,8 +37,13 @@ test('a good set-up with the embedded server', async () => {
   const report = await doctor(root)
   expect(errors(report)).toEqual([])
   expect(report).toMatchObject({ ok: true, code: 0 })
-  expect(find(report, 'server')?.message).toMatch(/^embedded PostgreSQL 18.* started for this check/)
-  expect(find(report, 'migrator')?.message).toMatch(/^1 migration with knex 3.*because knexfile.js found/)
+  expect(find(report, 'server')?.message).toMatch(
+    new RegExp(`^embedded PostgreSQL ${binaries.version}.* started for this check`),
+  )
+  const { version: knex } = fromPackages('knex/package.json') as { version: string }
+  expect(find(report, 'migrator')?.message).toMatch(
+    new RegExp(`^1 migration with knex ${knex}.*because knexfile.js found`),
+  )
   expect(find(report, 'runner')).toMatchObject({ status: 'ok', message: 'testdb is named in vitest.config.ts' })
   for (const id of [
     'node',

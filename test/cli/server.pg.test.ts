@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { StatusReport } from '../../src/cli/status/report.ts'
+import { binaries, CLUSTER } from '../helpers/packages.ts'
 import { type CliLab, openCliLab, PROJECT, type Running } from './lab.ts'
 
 let lab: CliLab
@@ -35,7 +36,7 @@ async function endOf(running: Running): Promise<void> {
 }
 
 const passwords = (): string[] =>
-  [...readFileSync(path.join(lab.cacheDir, 'pg18', 'state.json'), 'utf8').matchAll(/"password": "([^"]+)"/g)].map(
+  [...readFileSync(path.join(lab.cacheDir, CLUSTER, 'state.json'), 'utf8').matchAll(/"password": "([^"]+)"/g)].map(
     (match) => match[1] ?? '',
   )
 
@@ -57,11 +58,11 @@ test('up starts the server and keeps it; the password is printed nowhere', async
   const started = await cli('up')
   expect(started).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/^embedded PostgreSQL 18\.\d+ on port \d+, data on disk/),
+    stdout: expect.stringMatching(new RegExp(`^embedded PostgreSQL ${binaries.version} on port \\d+, data on disk`)),
   })
   const [status, report] = await Promise.all([cli('status'), statusJson()])
   expect(status.stdout).toMatch(
-    /^server {7}embedded PostgreSQL 18\.\d+ on 127\.0\.0\.1:\d+ · pid \d+ · supervisor \d+ · kept by `testdb up`/,
+    /^server {7}embedded PostgreSQL [\d.]+ on 127\.0\.0\.1:\d+ · pid \d+ · supervisor \d+ · kept by `testdb up`/,
   )
   expect(passwords()).toHaveLength(1)
   const json = JSON.stringify(report)
@@ -70,7 +71,7 @@ test('up starts the server and keeps it; the password is printed nowhere', async
     servers: [
       {
         running: true,
-        embedded: { major: 18, kept: true, storage: 'disk' },
+        embedded: { major: binaries.major, kept: true, storage: 'disk' },
         connections: { max: 500, severity: 'ok' },
         runs: [],
       },
@@ -157,10 +158,10 @@ test('down --force stops the server although a run is alive, and is content when
   expect(stderr).toContain('TESTDB_LEASE_LOST')
   expect(await cli('status')).toMatchObject({
     code: 0,
-    stdout: expect.stringMatching(/^server {7}embedded PostgreSQL 18, not running · /),
+    stdout: expect.stringMatching(/^server {7}embedded PostgreSQL \d+, not running · /),
   })
   expect(await statusJson()).toMatchObject({
-    servers: [{ running: false, embedded: { major: 18, kept: false, pid: null } }],
+    servers: [{ running: false, embedded: { major: binaries.major, kept: false, pid: null } }],
   })
   expect(await cli('down')).toMatchObject({ code: 0, stdout: 'The embedded server is not running.\n' })
 })

@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { acquireDatabase, contextFromEnvironment, databaseEnvironment, publishContext } from '../../src/acquire.ts'
-import { CONTEXT_VARIABLE, type RunContext } from '../../src/databases/context.ts'
+import { acquireDatabase, databaseEnvironment } from '../../src/acquire.ts'
+import type { RunContext } from '../../src/databases/context.ts'
 import type { Lease } from '../../src/databases/lease.ts'
 import { connectionLimit } from '../../src/pools/limits.ts'
 import { databaseExists, ident, isSqlState, Session } from '../../src/postgres/index.ts'
@@ -366,21 +365,5 @@ test('the environment that code finds', async () => {
     expect(databaseEnvironment(context({ env: false }), database)).toEqual({})
   } finally {
     await database.release()
-  }
-})
-
-test('the context comes from a private file that the environment names, and its lack is told', async () => {
-  const before = process.env[CONTEXT_VARIABLE]
-  try {
-    const retract = publishContext(context())
-    const file = process.env[CONTEXT_VARIABLE] ?? ''
-    expect((await stat(file)).mode & 0o777).toBe(0o600)
-    expect(contextFromEnvironment()).toEqual(JSON.parse(JSON.stringify(context())))
-    retract()
-    expect(process.env[CONTEXT_VARIABLE]).toBeUndefined()
-    await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' })
-    expect(() => contextFromEnvironment()).toThrow('TESTDB_RUN_MISSING')
-  } finally {
-    if (before !== undefined) process.env[CONTEXT_VARIABLE] = before
   }
 })

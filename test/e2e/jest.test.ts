@@ -1,4 +1,5 @@
 /** Real Jest on the installed package. */
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { KNEX_CJS, NOTE_CJS, NOTE_ESM, SQL_MIGRATIONS } from './files.ts'
 import { expectExit, expectNothingLeft, type Files, makeProject, type Outcome, runIn } from './project.ts'
@@ -221,4 +222,34 @@ test('a failing migration stops the run with its error', async () => {
   expect(outcome.stderr).toContain('line 1, column 28')
   expectQuiet(outcome)
   await expectNothingLeft(project)
+})
+
+test('projects with roots and migrations of their own, and one that has none', async () => {
+  const own = (name: string): Files => ({
+    [`${name}/package.json`]: { name: `@jest-projects/${name}`, private: true },
+    [`${name}/jest.config.js`]: `module.exports = { preset: 'testdb' }\n`,
+    [`${name}/migrations/001_${name}.sql`]: `create table ${name} (id int);\n`,
+    [`${name}/${name}.test.js`]: `const { Pool } = require('pg')
+const pool = new Pool({ connectionString: process.env.DATABASE_URL })
+afterAll(() => pool.end())
+test('finds its own table', async () => {
+  const { rows } = await pool.query("select tablename as name from pg_tables where schemaname = 'public' and tablename !~ 'migrations'")
+  expect(rows).toEqual([{ name: '${name}' }])
+})
+`,
+  })
+  const project = await makeProject('jest-projects', {
+    'package.json': { name: 'jest-projects', private: true },
+    'jest.config.js': `module.exports = { projects: ['apples', 'pears', 'plain'] }\n`,
+    ...own('apples'),
+    ...own('pears'),
+    'plain/jest.config.js': 'module.exports = {}\n',
+    'plain/plain.test.js': `test('needs nothing', () => expect(process.env.DATABASE_URL).toBeUndefined())\n`,
+  })
+  // In one process and in several: a process serves files of more than one project.
+  for (const how of ['--runInBand', '--maxWorkers=3']) {
+    const outcome = expectExit(await runIn(project, 'jest', [how]), 0)
+    expect(outcome.output).toContain('Tests:       3 passed, 3 total')
+  }
+  for (const name of ['apples', 'pears']) await expectNothingLeft({ ...project, root: join(project.root, name) })
 })

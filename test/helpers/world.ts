@@ -25,6 +25,7 @@ import { functionMigrator } from '../../src/migrators/function.ts'
 import type { Migrator, TableName } from '../../src/migrators/migrator.ts'
 import { type ConnectionTarget, ident, Session, withSession } from '../../src/postgres/index.ts'
 import { buildTemplate, type TemplatePlan, templateName } from '../../src/templates/build.ts'
+import { binaries } from './packages.ts'
 
 /** Templates are named by their hash on the whole server: no two tests may have the same. */
 export const uniqueHash = (): string => randomBytes(16).toString('hex')
@@ -175,7 +176,7 @@ export class World {
       admin: this.admin,
       address: { host, port },
       role: this.role,
-      serverMajor: 18,
+      serverMajor: binaries.major,
       template: { id: template.id, name: template.name },
       shared: undefined,
       reset: 'truncate',

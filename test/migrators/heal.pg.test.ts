@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createRequire } from 'node:module'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Events, subscribe } from '../../src/events.ts'
 import { healLock, healStaleLock, inspectLock, lockHolders } from '../../src/migrators/heal.ts'
 import type { TableName } from '../../src/migrators/migrator.ts'
 import { type ConnectionTarget, Session, withSession } from '../../src/postgres/index.ts'
+import { fromPackages } from '../helpers/packages.ts'
 import { startTestServer, type TestServer } from '../helpers/plain-postgres.ts'
 import { failureOf } from './migrator-contract.ts'
 
@@ -178,9 +178,11 @@ describe('healStaleLock', () => {
     const target = await server.createDatabase()
     const child = await knexChild(target, 'select pg_sleep(300)')
     await withSession(target, { applicationName: 'test' }, async (session) => {
-      await expect.poll(async () => (await inspectLock(session, TABLE)).found).toBe('is_locked = 1')
+      await expect
+        .poll(async () => (await inspectLock(session, TABLE)).found, { timeout: 15_000 })
+        .toBe('is_locked = 1')
       const busy = async () => (await lockHolders(session, 0)).filter((one) => one.query?.includes('pg_sleep'))
-      await expect.poll(async () => (await busy()).length).toBe(1)
+      await expect.poll(async () => (await busy()).length, { timeout: 15_000 }).toBe(1)
       child.kill('SIGKILL')
       await once(child, 'exit')
       // The backend does not notice before its statement ends: the lock is not stale yet.
@@ -205,6 +207,6 @@ async function knexChild(target: ConnectionTarget, sql: string): Promise<ChildPr
     }
     knex.migrate.latest({ migrationSource }).then(() => knex.destroy())`
   const { host, port, user, database } = target
-  const args = [createRequire(import.meta.url).resolve('knex'), JSON.stringify({ host, port, user, database }), sql]
+  const args = [fromPackages.resolve('knex'), JSON.stringify({ host, port, user, database }), sql]
   return spawn(process.execPath, ['-e', script, ...args], { stdio: 'ignore' })
 }

@@ -1,8 +1,10 @@
+import type { Knex } from 'knex'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { subscribe } from '../../src/events.ts'
 import { knexMigrator } from '../../src/migrators/index.ts'
 import { withSession } from '../../src/postgres/index.ts'
 import { load, migrate, rows } from '../helpers/migrate.ts'
+import { fromPackages } from '../helpers/packages.ts'
 import { startTestServer, type TestServer } from '../helpers/plain-postgres.ts'
 import { projectFolder } from '../helpers/project-folder.ts'
 import { failureOf } from './migrator-contract.ts'
@@ -116,7 +118,7 @@ describe('migration files', () => {
     const target = await server.createDatabase()
     await migrate(await load(knexMigrator(), project.root), target)
     expect(await names(target)).toEqual(['Z.js', 'a.js', '10.js', '9.js'])
-    const { default: makeKnex } = await import('knex')
+    const makeKnex = fromPackages('knex') as (config: Knex.Config) => Knex
     const knex = makeKnex({
       client: 'pg',
       connection: { host: target.host, port: target.port, user: target.user, database: target.database },

@@ -1,10 +1,10 @@
-import { createRequire } from 'node:module'
 import type { Knex } from 'knex'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { closeKnex, knexConfig, openKnex } from '../../src/pools/knex.ts'
 import { connectionLimit, DEFAULT_LIMITS } from '../../src/pools/limits.ts'
 import { closePool, openPool, poolConfig, sqlstateOf } from '../../src/postgres/index.ts'
+import { fromPackages, packagesRoot } from '../helpers/packages.ts'
 import { errorOf, eventually, within } from '../helpers/wait.ts'
 import { World } from '../helpers/world.ts'
 
@@ -103,8 +103,7 @@ test('the configuration serves a pool of the user', async () => {
 })
 
 test('the configuration serves a Knex of the user, with the same caps', async () => {
-  const require = createRequire(import.meta.url)
-  const create = require('knex') as (config: Knex.Config) => Knex
+  const create = fromPackages('knex') as (config: Knex.Config) => Knex
   const knex = create(
     knexConfig(world.admin, { ...DEFAULT_LIMITS, max: 2, acquireMs: 200, statementMs: 1234 }, 'my knex'),
   )
@@ -120,7 +119,7 @@ test('the configuration serves a Knex of the user, with the same caps', async ()
 })
 
 test('Knex is the one of the project, and its lack is told', async () => {
-  const knex = openKnex(process.cwd(), knexConfig(world.admin, DEFAULT_LIMITS, 'opened'))
+  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'opened'))
   expect((await knex.raw('select 1 as one')).rows).toEqual([{ one: 1 }])
   await closeKnex(knex, 60_000)
   expect(await sessions('opened')).toBe(0)
@@ -128,7 +127,7 @@ test('Knex is the one of the project, and its lack is told', async () => {
 })
 
 test('a transaction that was never ended does not hold the close of Knex up', async () => {
-  const knex = openKnex(process.cwd(), knexConfig(world.admin, DEFAULT_LIMITS, 'leaky knex'))
+  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'leaky knex'))
   const transaction = await knex.transaction()
   await transaction.raw('select 1')
   await within('it is closed', closeKnex(knex, GRACE_MS), 5_000)

@@ -3,6 +3,7 @@ import { createDatabase, formatUrl } from '../../src/postgres/index.ts'
 import type { Server } from '../../src/server/server.ts'
 import { connectUrl } from '../../src/server/url.ts'
 import { type Lab, openLab, withAdmin } from '../helpers/embedded.ts'
+import { binaries } from '../helpers/packages.ts'
 
 let lab: Lab
 let server: Server
@@ -22,11 +23,11 @@ test('a server by its URL: its own database is where testdb coordinates', async 
   expect(byUrl).toMatchObject({
     kind: 'url',
     ours: false,
-    major: 18,
+    major: binaries.major,
     admin: { database: 'shop_test', user: 'postgres' },
     address: { host: '127.0.0.1', port: server.address.port },
   })
-  expect(byUrl.summary).toBe(`PostgreSQL 18.4 at postgres@127.0.0.1:${server.address.port}/shop_test`)
+  expect(byUrl.summary).toBe(`PostgreSQL ${binaries.version} at postgres@127.0.0.1:${server.address.port}/shop_test`)
 })
 
 test('connecting leaves no session and nothing in the database', async () => {

@@ -5,6 +5,7 @@ import type { Migrator } from '../../src/migrators/migrator.ts'
 import { ident, removeDatabase, type Session, withSession } from '../../src/postgres/index.ts'
 import { buildTemplate } from '../../src/templates/build.ts'
 import { cloneTemplate } from '../../src/templates/clone.ts'
+import { binaries } from '../helpers/packages.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { type TemplateOptions, uniqueHash, World } from '../helpers/world.ts'
 
@@ -37,7 +38,13 @@ async function clone(template: string): Promise<string> {
      returning id, name`,
   )
   const name = (rows[0] as unknown as { name: string }).name
-  await cloneTemplate(world.session, { template, name, owner: world.role.user, serverMajor: 18, connectionLimit: 9 })
+  await cloneTemplate(world.session, {
+    template,
+    name,
+    owner: world.role.user,
+    serverMajor: binaries.major,
+    connectionLimit: 9,
+  })
   return name
 }
 

@@ -62,14 +62,5 @@ export async function rememberCatalog(session: Session): Promise<void> {
   await session.query('insert into testdb.catalog select testdb.read_catalog()')
 }
 
-/** True while nothing has been defined, changed or dropped since; false also when the memory of it is gone. */
-export async function isCatalogUnchanged(session: Session): Promise<boolean> {
-  try {
-    const { rows } = await session.query<{ same: boolean }>(
-      'select content = testdb.read_catalog() as same from testdb.catalog',
-    )
-    return rows[0]?.same === true
-  } catch {
-    return false
-  }
-}
+/** SQL that is true while nothing has been defined, changed or dropped since; false when the memory of it is gone. */
+export const IS_UNCHANGED = `coalesce((select content = testdb.read_catalog() from testdb.catalog), false)`

@@ -4,8 +4,8 @@
  * empties it (and the users' own unlogged tables with it), the database is not trusted but replaced.
  */
 import { TestDbError } from '../../errors.ts'
-import type { Session } from '../../postgres/index.ts'
-import { CATALOG_FUNCTION } from './catalog.ts'
+import { LOCK_SPACE, type Session } from '../../postgres/index.ts'
+import { CATALOG_FUNCTION, IS_UNCHANGED } from './catalog.ts'
 
 const LEASE_TABLE = `
 create schema testdb;
@@ -50,4 +50,38 @@ export async function writeLease(session: Session, row: LeaseRow): Promise<void>
      insert into testdb.lease select $1, $2, $3 where not exists (select from changed)`,
     [row.held, row.clean, row.runId],
   )
+}
+
+/** Writes that nobody holds the database any more, clean if its catalog is the clone's; tells whether it is. */
+export async function settleLease(session: Session, runId: number): Promise<boolean> {
+  try {
+    const { rows } = await session.query<{ clean: boolean }>(
+      `update testdb.lease set held = false, run_id = $1, clean = ${IS_UNCHANGED} returning clean`,
+      [runId],
+    )
+    if (rows.length === 1) return rows[0]?.clean === true
+  } catch (error) {
+    if (session.lost.aborted) throw error
+    // A test has dropped or changed what is ours.
+  }
+  await writeLease(session, { held: false, clean: false, runId })
+  return false
+}
+
+/** Tries the lease lock and then reads the row, in one round trip; also counts the sessions that still work on the database. */
+export async function tryLeaseAndRead(
+  session: Session,
+): Promise<{ readonly locked: boolean; readonly row: LeaseRow | undefined; readonly busy: number }> {
+  const [lock, lease, busy] = await session.batch(
+    `select pg_try_advisory_lock(${LOCK_SPACE.lease}, 1) as locked;
+     select held, clean, run_id as "runId" from testdb.lease;
+     select count(*)::int as busy from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+        and state is distinct from 'idle'`,
+  )
+  return {
+    locked: lock?.rows[0]?.locked === true,
+    row: lease?.rows[0] as unknown as LeaseRow | undefined,
+    busy: (busy?.rows[0]?.busy as number | undefined) ?? 0,
+  }
 }

@@ -1,5 +1,6 @@
 /**
- * Two things that jest-circus has no API for. Both work on its state, which it keeps on `globalThis` (29 and 30).
+ * Hooks around those of a test file. jest-circus has no API for running after them: that works on its state, which it keeps
+ * on `globalThis` (29 and 30).
  */
 
 interface Circus {
@@ -28,6 +29,12 @@ export function registerLast(hooks: Hooks): void {
     this.splice(this.length - ours.length, 0, ...added)
     return this.length
   }
+}
+
+/** Registers a hook that runs before those of the test file; call it before `registerLast`. */
+export function beforeAnything(check: () => void): void {
+  const globals = globalThis as unknown as { beforeEach(hook: () => void): void }
+  globals.beforeEach(check)
 }
 
 /** Calls `action` when the file is through, whether or not any hook was run. Only Jest 30 tells. */

@@ -1,22 +1,77 @@
 /**
- * `globalSetup: 'testdb/jest'` (part of `preset: 'testdb'`): starts the run in Jest's parent process. Workers are told
- * through an environment variable, because Jest has no channel of its own.
+ * `globalSetup: 'testdb/jest'` (part of `preset: 'testdb'`): starts the run in Jest's parent process, one for each root of
+ * Jest's `projects`.
  *
  * Jest runs no teardown when a globalSetup throws or on a signal; in watch mode it runs both for every rerun.
  */
-import { publishContext } from '../../acquire.ts'
+import { mkdirSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { resolveConfig } from '../../config/resolve.ts'
+import { isTestDbError } from '../../errors.ts'
+import { chooseMigrator } from '../../migrators/detect.ts'
 import { showProgress } from '../../report/progress.ts'
-import { startRun } from '../../testdb.ts'
-import { activeRun } from './active-run.ts'
+import { makeRunFolder } from '../../run-folder.ts'
+import { type Run, startRun } from '../../testdb.ts'
+import { activeRuns } from './active-runs.ts'
+import { type Published, publishRuns } from './published.ts'
 
-export default async function globalSetup(_global: unknown, project: { readonly rootDir: string }): Promise<void> {
+interface GlobalConfig {
+  readonly rootDir?: string
+  /** Folders or configuration files, relative to the root. */
+  readonly projects?: readonly unknown[]
+}
+
+export default async function globalSetup(all: GlobalConfig, first: { readonly rootDir: string }): Promise<void> {
   const endProgress = showProgress()
+  const runs: Run[] = []
   try {
-    await activeRun.close()
-    const run = await startRun(await resolveConfig({ cwd: project.rootDir }), 'jest')
-    activeRun.set(run, publishContext(run.context))
+    await activeRuns.close()
+    const folder = makeRunFolder()
+    const published: Published[] = []
+    for (const root of rootsOf(all, first.rootDir)) {
+      const started = await start(root, root === first.rootDir)
+      if ('failed' in started) published.push({ root, failed: started.failed })
+      else {
+        const notes = join(folder.path, String(runs.push(started.run)))
+        mkdirSync(notes)
+        published.push({ root, context: { ...started.run.context, folder: notes } })
+      }
+    }
+    const retract = publishRuns(published, folder.path)
+    const end = (): void => {
+      retract()
+      folder.remove()
+    }
+    activeRuns.set({ runs, retract: end })
+  } catch (error) {
+    for (const run of runs) await run.close()
+    throw error
   } finally {
     endProgress()
   }
+}
+
+/** Only a project without migrations may go without a run, if it is not the only one. */
+async function start(
+  root: string,
+  isFirst: boolean,
+): Promise<{ readonly run: Run } | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
+  try {
+    const config = await resolveConfig({ cwd: root })
+    // No server is started for a project that has nothing to put on it.
+    if (!isFirst && !config.migrator) await chooseMigrator(config.root, config.environment)
+    return { run: await startRun(config, 'jest') }
+  } catch (error) {
+    if (isFirst || !isTestDbError(error) || error.code !== 'TESTDB_MIGRATOR_MISSING') throw error
+    return { failed: { code: error.code, what: error.what, fixes: error.fixes } }
+  }
+}
+
+function rootsOf({ rootDir = '', projects = [] }: GlobalConfig, first: string): string[] {
+  const others = projects.filter((one) => typeof one === 'string').map((one) => folderOf(resolve(rootDir, one)))
+  return [...new Set([first, ...others])]
+}
+
+function folderOf(place: string): string {
+  return statSync(place, { throwIfNoEntry: false })?.isFile() ? dirname(place) : place
 }

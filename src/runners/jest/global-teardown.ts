@@ -1,6 +1,6 @@
 /** `globalTeardown: 'testdb/jest/teardown'` (part of `preset: 'testdb'`): ends the run. */
-import { activeRun } from './active-run.ts'
+import { activeRuns } from './active-runs.ts'
 
 export default async function globalTeardown(): Promise<void> {
-  await activeRun.close()
+  await activeRuns.close()
 }

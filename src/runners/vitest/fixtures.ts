@@ -6,6 +6,7 @@
  */
 import { test as base, inject } from 'vitest'
 import type { Database } from '../../databases/database.ts'
+import { assertHeld } from '../held.ts'
 import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
 import { contextOf } from './injected.ts'
 
@@ -45,6 +46,7 @@ export const test = base.extend<Fixtures & FileFixtures>({
     { scope: 'file' },
   ],
   db: async ({ testdbFile }, use) => {
+    assertHeld(currentDatabase())
     await use(testdbFile.database)
     if (testdbFile.ownsReset) await testdbFile.database.reset()
   },

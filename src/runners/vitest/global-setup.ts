@@ -9,11 +9,13 @@ import type { TestProject, Vitest } from 'vitest/node'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
 import { showProgress } from '../../report/progress.ts'
+import { makeRunFolder, type RunFolder } from '../../run-folder.ts'
 import { type Run, startRun } from '../../testdb.ts'
 import type { Provided } from './provided.ts'
 
 interface ActiveRun {
   readonly started: Promise<Run>
+  readonly folder: RunFolder
   users: number
   /** A look at the migrations that is under way: the projects that share the run ask for it at the same time. */
   refreshing?: Promise<Failure | undefined> | undefined
@@ -27,12 +29,13 @@ const store = globalThis as { [RUNS]?: WeakMap<Vitest, Map<string, ActiveRun>> }
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const runs = runsOf(project.vitest)
   const root = project.config.root
-  const active = runs.get(root) ?? { started: start(root), users: 0 }
+  const active = runs.get(root) ?? { started: start(root), folder: makeRunFolder(), users: 0 }
   active.users++
   runs.set(root, active)
   const leave = async (): Promise<void> => {
     if (--active.users > 0) return
     runs.delete(root)
+    active.folder.remove()
     await (await active.started).close()
   }
   let run: Run
@@ -40,18 +43,32 @@ export default async function setup(project: TestProject): Promise<() => Promise
     run = await active.started
   } catch (error) {
     runs.delete(root)
+    active.folder.remove()
+    if (!hasTestsOfItsOwn(project) && isTestDbError(error) && error.code === 'TESTDB_MIGRATOR_MISSING') {
+      project.provide('testdb', { failed: failureOf(error) })
+      return async () => undefined
+    }
     throw error
   }
   const workerStays = staysForFurtherFiles(project)
-  project.provide('testdb', { context: run.context, workerStays })
+  const provided = (): Provided => ({ context: { ...run.context, folder: active.folder.path }, workerStays })
+  project.provide('testdb', provided())
   project.onTestsRerun(async () => {
     active.refreshing ??= refresh(run).finally(() => {
       active.refreshing = undefined
     })
     const failed = await active.refreshing
-    project.provide('testdb', failed ? { failed } : { context: run.context, workerStays })
+    project.provide('testdb', failed ? { failed } : provided())
   })
   return leave
+}
+
+/**
+ * False for the root of a workspace. Vitest before 5 runs its globalSetup also when all projects have inherited it; a root without
+ * migrations is then no mistake. Projects that take the root's database are told when they ask for it.
+ */
+function hasTestsOfItsOwn(project: TestProject): boolean {
+  return project.vitest.projects.includes(project)
 }
 
 function runsOf(vitest: Vitest): Map<string, ActiveRun> {
@@ -77,11 +94,15 @@ async function refresh(run: Run): Promise<Failure | undefined> {
     await run.refresh()
     return undefined
   } catch (error) {
-    const coded = isTestDbError(error) ? error : new TestDbError('TESTDB_TEMPLATE_BUILD_FAILED', messageOf(error))
-    return { code: coded.code, what: coded.what, fixes: coded.fixes }
+    return failureOf(error)
   } finally {
     endProgress()
   }
+}
+
+function failureOf(error: unknown): Failure {
+  const coded = isTestDbError(error) ? error : new TestDbError('TESTDB_TEMPLATE_BUILD_FAILED', messageOf(error))
+  return { code: coded.code, what: coded.what, fixes: coded.fixes }
 }
 
 /** True when a worker runs several files with one module cache (`isolate: false`), where the URL must not change. */

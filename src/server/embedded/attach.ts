@@ -12,7 +12,7 @@ export const SERVER_LOCK = {
 /** Application name of the supervisor's session, followed by its pid; the session is the truth about who supervises. */
 export const SUPERVISOR_NAME = 'testdb supervisor'
 
-/** A supervisor listens here; the payload `stop` stops the server. */
+/** A supervisor listens here; the payload `stop` stops the server, `idle 60000` asks for at least that idle time (ms). */
 export const SUPERVISOR_CHANNEL = 'testdb_supervisor'
 
 export interface Found {
@@ -24,10 +24,30 @@ export interface Found {
   readonly supervisorPid: number | undefined
 }
 
+/**
+ * Why a server that is there does not let us in:
+ * `full`: it is healthy, but has no connection left ·
+ * `starting`: it recovers from a crash, or is shutting down ·
+ * `locked out`: our own login is refused, or the maintenance database is gone: somebody changed that by hand.
+ */
+export type Refusal = 'full' | 'starting' | 'locked out'
+
 export type Probe =
   | { readonly found: Found }
-  /** `full`: it is there and healthy, but has no connection left. */
-  | { readonly found: undefined; readonly reason: string; readonly full: boolean }
+  | { readonly found: undefined; readonly reason: string; readonly refusal: Refusal | undefined }
+
+/** Undefined for everything that may pass or says nothing about the server: refused, too slow, cut off. */
+export function refusalOf(error: unknown): Refusal | undefined {
+  if (isSqlState(error, 'tooManyConnections')) return 'full'
+  if (isSqlState(error, 'cannotConnectNow')) return 'starting'
+  const locked = [
+    'invalidPassword',
+    'invalidAuthorization',
+    'invalidCatalogName',
+    'objectNotInPrerequisiteState',
+  ] as const
+  return isSqlState(error, ...locked) ? 'locked out' : undefined
+}
 
 /** How long a connection may take (ms); a local server that takes longer is not well. */
 const CONNECT_TIMEOUT_MS = 5_000
@@ -35,8 +55,11 @@ const CONNECT_TIMEOUT_MS = 5_000
 /**
  * Asks the server for its data folder: the port may belong to something else by now. Whatever goes wrong (refused, starting,
  * stopping, wrong password) is an answer, not an error: the caller then looks closer, under the start lock.
+ *
+ * With `idleMs` the supervisor is asked to let the server live that long without sessions: the longest time of all who
+ * attach counts.
  */
-export async function probe(state: ServerState): Promise<Probe> {
+export async function probe(state: ServerState, idleMs?: number): Promise<Probe> {
   let session: Session
   try {
     session = await Session.open(adminTarget(state), {
@@ -44,7 +67,7 @@ export async function probe(state: ServerState): Promise<Probe> {
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
     })
   } catch (error) {
-    return { found: undefined, reason: messageOf(error), full: isSqlState(error, 'tooManyConnections') }
+    return { found: undefined, reason: messageOf(error), refusal: refusalOf(error) }
   }
   try {
     const { rows } = await session.query<{ dataDir: string; version: number; supervisor: string | null }>(
@@ -56,13 +79,19 @@ export async function probe(state: ServerState): Promise<Probe> {
     )
     const row = rows[0]
     if (row?.dataDir !== state.dataDir) {
-      return { found: undefined, reason: `the server on port ${state.port} has another data folder`, full: false }
+      const reason = `the server on port ${state.port} has another data folder`
+      return { found: undefined, reason, refusal: undefined }
+    }
+    if (idleMs !== undefined) {
+      // A wish: a server that can not pass it on (its disk is full) is still the server.
+      const wish = session.query('select pg_notify($1, $2)', [SUPERVISOR_CHANNEL, `idle ${idleMs}`])
+      await wish.catch(() => undefined)
     }
     const major = Math.floor(row.version / 10_000)
     const supervisorPid = row.supervisor === null ? undefined : Number(/\d+$/.exec(row.supervisor)?.[0] ?? 0)
     return { found: { state, major, version: `${major}.${row.version % 10_000}`, supervisorPid } }
   } catch (error) {
-    return { found: undefined, reason: messageOf(error), full: false }
+    return { found: undefined, reason: messageOf(error), refusal: undefined }
   } finally {
     await session.close()
   }

@@ -15,7 +15,9 @@ import type { Account } from './account.ts'
 import { unwritable } from './folders.ts'
 import { libraryEnvironment, type Runnable } from './libraries.ts'
 import { passThrough } from './locations.ts'
+import { type Place, thisPlace } from './machine.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
+import type { StartLock } from './start-lock.ts'
 
 export interface Cluster {
   readonly folder: string
@@ -31,11 +33,14 @@ export interface Programs extends Runnable {
   readonly major: number
 }
 
-interface ClusterFile {
+interface ClusterFile extends Place {
   readonly name: string
   readonly password: string
-  /** The boot in which it was last started; tells a crash of Postgres from a crash of the machine. */
-  readonly boot: string
+}
+
+/** Its time stamp is the sign of life of the server's supervisor (elsewhere.ts). */
+export function clusterFile(folder: string): string {
+  return path.join(folder, 'cluster.json')
 }
 
 /** Reads the cluster of that folder; undefined when there is none or when it is damaged. */
@@ -52,19 +57,30 @@ export async function readCluster(folder: string): Promise<Cluster | undefined> 
  */
 export async function isSuspect(folder: string): Promise<boolean> {
   const unclean = (await readPostmasterFile(path.join(folder, 'data'))) !== undefined
-  return unclean && (await readClusterFile(folder))?.boot !== (await bootId())
+  return unclean && (await readPlace(folder))?.boot !== (await thisPlace()).boot
 }
 
-/** Notes the boot, before each start. */
+/** Where it was last started: tells a crash of Postgres from a crash of the machine, and our processes from a container's. */
+export async function readPlace(folder: string): Promise<Place | undefined> {
+  return await readClusterFile(folder)
+}
+
+/** Notes where it is started, before each start. */
 export async function markStarted(cluster: Cluster): Promise<void> {
-  const file: ClusterFile = { name: cluster.name, password: cluster.password, boot: await bootId() }
-  const temporary = path.join(cluster.folder, `cluster.json.${process.pid}`)
+  const file: ClusterFile = { name: cluster.name, password: cluster.password, ...(await thisPlace()) }
+  const temporary = `${clusterFile(cluster.folder)}.${process.pid}`
   await writeFile(temporary, JSON.stringify(file), { mode: 0o600 })
-  await rename(temporary, path.join(cluster.folder, 'cluster.json'))
+  await rename(temporary, clusterFile(cluster.folder))
 }
 
-/** Makes a cluster in that folder, in place of whatever is there. The caller holds the start lock. */
-export async function createCluster(folder: string, programs: Programs): Promise<Cluster> {
+/** Makes sure that the next start makes a new one. */
+export async function discardCluster(folder: string): Promise<void> {
+  await rm(clusterFile(folder), { force: true })
+}
+
+/** Makes a cluster in that folder, in place of whatever is there. */
+export async function createCluster(folder: string, programs: Programs, lock: StartLock): Promise<Cluster> {
+  await lock.assertHeld()
   const parent = path.dirname(folder)
   const leftovers = (await readdir(parent)).filter((name) => name.startsWith(`${path.basename(folder)}.new-`))
   for (const name of [...leftovers, path.basename(folder)]) {
@@ -82,6 +98,7 @@ export async function createCluster(folder: string, programs: Programs): Promise
     await chmod(temporary, passThrough(programs.account))
     await initdb(made, programs)
     await markStarted(made)
+    await lock.assertHeld()
     await rename(temporary, folder)
     reached('boot.clusterMade')
   } catch (error) {
@@ -106,7 +123,7 @@ async function initdb(cluster: Cluster, programs: Programs): Promise<void> {
     // A C library without C.UTF-8 (glibc before 2.35 with no locales installed) has C at least.
     const again = /locale/i.test(failure) ? await runInitdb(cluster, passwordFile, 'C', programs) : failure
     if (again === undefined) return
-    if (again.includes('No space left on device')) throw unwritable(path.dirname(cluster.folder), 'ENOSPC')
+    if (isDiskFull(again)) throw unwritable(path.dirname(cluster.folder), 'ENOSPC')
     throw new TestDbError('TESTDB_SERVER_START_FAILED', `initdb could not make ${cluster.dataDir}:\n${again}`, {
       details: { dataDir: cluster.dataDir, output: again },
     })
@@ -124,7 +141,9 @@ async function runInitdb(
 ): Promise<string | undefined> {
   const { major, account } = programs
   const args = [
-    ...['-D', cluster.dataDir, '--username=postgres', `--pwfile=${passwordFile}`, '--auth=scram-sha-256'],
+    ...['-D', cluster.dataDir, '--username=postgres', `--pwfile=${passwordFile}`, '--auth-host=scram-sha-256'],
+    // Through the socket, whose folder only we may enter: the key exchange costs each new process some milliseconds.
+    '--auth-local=password',
     // The same on every machine, whatever LANG says: order by code point, case and character classes of Unicode.
     ...['--encoding=UTF8', `--locale=${locale}`, '--lc-messages=C'],
     ...(major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
@@ -157,19 +176,17 @@ export function postgresEnvironment(programs: Programs): Record<string, string> 
   }
 }
 
+/** Tells from what a program of Postgres has written. */
+export function isDiskFull(output: string): boolean {
+  return output.includes('No space left on device') || output.includes('Disk quota exceeded')
+}
+
 async function readClusterFile(folder: string): Promise<ClusterFile | undefined> {
   try {
-    const file = JSON.parse(await readFile(path.join(folder, 'cluster.json'), 'utf8')) as Partial<ClusterFile>
-    return file.name && file.password ? { name: file.name, password: file.password, boot: file.boot ?? '' } : undefined
+    const file = JSON.parse(await readFile(clusterFile(folder), 'utf8')) as Partial<ClusterFile>
+    const { name, password, boot = '', pids = '' } = file
+    return name && password ? { name, password, boot, pids } : undefined
   } catch {
     return undefined
   }
-}
-
-async function bootId(): Promise<string> {
-  // Elsewhere than on Linux nothing is known, and the cluster is kept.
-  return await readFile('/proc/sys/kernel/random/boot_id', 'utf8').then(
-    (id) => id.trim(),
-    () => 'unknown',
-  )
 }

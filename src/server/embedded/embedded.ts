@@ -18,7 +18,7 @@ import { findBinaries } from './binaries.ts'
 import { cacheError, makeOwnFolder } from './folders.ts'
 import { type CacheOptions, type Layout, layoutOf, passThrough, resolveCache } from './locations.ts'
 import { attachOrStart, type Outcome, placeOf, type StartInput } from './start.ts'
-import { waitForStartLock } from './start-lock.ts'
+import { TurnLost, waitForStartLock } from './start-lock.ts'
 import { adminTarget, readState, touchState } from './state-file.ts'
 import type { Storage } from './storage.ts'
 
@@ -27,7 +27,7 @@ export interface EmbeddedOptions extends CacheOptions {
   readonly storage?: Storage
   /** TCP port on loopback; another one is taken when it is not free. @default a free one */
   readonly port?: number | undefined
-  /** Milliseconds that the server outlives its last session; the first starter's counts. */
+  /** Milliseconds that the server outlives its last session; the longest of all who attach counts. */
   readonly idleMs: number
 }
 
@@ -61,35 +61,34 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
   }
 }
 
-async function reach(input: StartInput): Promise<NonNullable<Outcome>> {
-  const { layout } = input
+async function reach(input: Omit<StartInput, 'lock' | 'past'>): Promise<NonNullable<Outcome>> {
+  const { layout, idleMs } = input
+  const past = { ended: 0, failed: 0 }
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const attached = await attachFast(layout)
+    const attached = await attachFast(layout, idleMs)
     if (attached !== undefined) return attached
-    const turn = await waitForStartLock(layout, () => attachFast(layout))
+    const turn = await waitForStartLock(layout, () => attachFast(layout, idleMs))
     if ('result' in turn) return turn.result
+    const { lock } = turn
     try {
       reached('boot.locked')
-      const outcome = (await attachFast(layout)) ?? (await attachOrStart(input))
-      if (outcome !== undefined && !turn.lock.lost) return outcome
+      const outcome = (await attachFast(layout, idleMs)) ?? (await attachOrStart({ ...input, lock, past }))
+      if (outcome !== undefined && (await lock.held())) return outcome
+    } catch (error) {
+      if (!(error instanceof TurnLost)) throw error
     } finally {
-      await turn.lock.release()
+      await lock.release()
     }
   }
-  throw new TestDbError(
-    'TESTDB_SERVER_START_FAILED',
-    `the server went away ${ATTEMPTS} times while it was being reached`,
-    {
-      details: { log: layout.serverLog, attempts: ATTEMPTS },
-    },
-  )
+  const what = `the server went away ${ATTEMPTS} times while it was being reached`
+  throw new TestDbError('TESTDB_SERVER_START_FAILED', what, { details: { log: layout.serverLog, attempts: ATTEMPTS } })
 }
 
 /** The touch comes first: a supervisor that is about to stop the server sees it, or it fails because the file is gone. */
-async function attachFast(layout: Layout): Promise<Outcome> {
+async function attachFast(layout: Layout, idleMs: number): Promise<Outcome> {
   const state = await readState(layout.state)
   if (state === undefined || !(await touchState(layout.state))) return undefined
-  const { found } = await probe(state)
+  const { found } = await probe(state, idleMs)
   return found?.supervisorPid === undefined ? undefined : { found, started: false }
 }
 

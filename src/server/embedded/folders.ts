@@ -1,9 +1,13 @@
 /** Folders that only we may write to, and what is said when they can not be made. */
-import { chmod, lstat, mkdir } from 'node:fs/promises'
+import { chmod, lstat, mkdir, stat } from 'node:fs/promises'
+import path from 'node:path'
 import { TestDbError } from '../../errors.ts'
 
 /** What the system answers when a folder is missing rights or space, as opposed to a mistake of ours. */
-const UNWRITABLE = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EMFILE', 'EIO'])
+const UNWRITABLE = new Set([
+  ...['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOTDIR', 'EEXIST', 'EMFILE', 'EIO'],
+  ...['ENAMETOOLONG', 'ELOOP', 'EINVAL', 'ENOSYS'],
+])
 
 /** Errno name of a file system error, for example `ENOENT`. */
 export function errnoOf(error: unknown): string | undefined {
@@ -26,6 +30,41 @@ export function unwritable(folder: string, reason: string): TestDbError {
   return new TestDbError('TESTDB_CACHE_UNWRITABLE', `${folder} can not be used: ${reason}`, {
     details: { folder, reason },
   })
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive `mkdir` never ends below /proc, where a folder can not be made and
+ * the answer is that its parent, which is there, does not exist.
+ */
+export async function makeFolders(folder: string): Promise<void> {
+  const missing: string[] = []
+  for (let at = folder; ; at = path.dirname(at)) {
+    try {
+      await mkdir(at)
+      break
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST' && (at !== folder || (await isFolder(folder)))) break
+      // At the root there is nothing above that could be missing.
+      if (errnoOf(error) !== 'ENOENT' || at === path.dirname(at)) throw error
+      missing.push(at)
+    }
+  }
+  for (const one of missing.reverse()) {
+    try {
+      await mkdir(one)
+    } catch (error) {
+      // Its parent has just been made, or was there.
+      if (errnoOf(error) === 'ENOENT') throw unwritable(folder, `no folder can be made in ${path.dirname(one)}`)
+      if (errnoOf(error) !== 'EEXIST') throw error
+    }
+  }
+}
+
+async function isFolder(folder: string): Promise<boolean> {
+  return await stat(folder).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  )
 }
 
 /**

@@ -19,7 +19,13 @@ export type Reply =
   | { readonly kind: 'ready' }
   /** Another postmaster has the data folder: somebody else's start is under way. */
   | { readonly kind: 'busy' }
-  | { readonly kind: 'failed'; readonly message: string; readonly log: readonly string[] }
+  | {
+      readonly kind: 'failed'
+      readonly message: string
+      readonly log: readonly string[]
+      /** True when it is the data with which no server comes up; false for everything that another try may not meet. */
+      readonly data: boolean
+    }
 
 export function isJob(message: unknown): message is Job {
   return typeof message === 'object' && message !== null && 'layout' in message && 'task' in message

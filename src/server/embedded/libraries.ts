@@ -3,7 +3,8 @@
  *
  * The packages make their library links (`libicuuc.so.60` → `libicuuc.so.60.2`) in a postinstall script, which newer package
  * managers do not run. Missing links are made in our cache and put on the library path. Binaries that the Postgres account
- * can not read or execute (below /root, or installed with umask 077) are copied to the cache once.
+ * can not read or execute (below /root, or installed with umask 077), or whose path has an odd character, are copied to the
+ * cache once.
  *
  * Both are made under a temporary name and renamed, so a process that dies here leaves no half copy that looks complete.
  */
@@ -13,7 +14,7 @@ import path from 'node:path'
 import { type Account, canReach, ENTER, READ } from './account.ts'
 import type { Binaries } from './binaries.ts'
 import { errnoOf } from './folders.ts'
-import { type Layout, shortHash } from './locations.ts'
+import { isOdd, type Layout, shortHash } from './locations.ts'
 
 export interface Runnable {
   /** Folder with `initdb`, `postgres` and `pg_ctl`. */
@@ -33,7 +34,7 @@ export async function makeRunnable(
   account: Account | undefined,
   layout: Layout,
 ): Promise<Runnable> {
-  if (account !== undefined && !accountCanRun(binaries.native, account)) {
+  if (isOdd(binaries.native) || (account !== undefined && !accountCanRun(binaries.native, account))) {
     const native = await copyBinaries(binaries, layout)
     return { bin: path.join(native, 'bin'), libraryPath: undefined }
   }
@@ -107,6 +108,10 @@ async function openUp(folder: string): Promise<void> {
 
 async function makeOnce(folder: string, make: (temporary: string) => Promise<void>): Promise<string> {
   if (existsSync(folder)) return folder
+  // The caller holds the start lock: whoever made these is dead.
+  const parent = path.dirname(folder)
+  const leftovers = (await readdir(parent)).filter((name) => name.startsWith(`${path.basename(folder)}.new-`))
+  for (const name of leftovers) await rm(path.join(parent, name), { recursive: true, force: true })
   const temporary = `${folder}.new-${process.pid}-${Date.now()}`
   try {
     await make(temporary)

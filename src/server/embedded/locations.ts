@@ -2,18 +2,18 @@
  * Where things lie: the cache folder, and in it one folder per Postgres major with everything that is remembered.
  *
  *   <cache>/pg18/state.json      how to reach the running server (0600)
- *   <cache>/pg18/start.lock      held while starting or stopping (proper-lockfile)
+ *   <cache>/pg18/start.lock      held while starting or stopping (proper-lockfile); start.lock.holder says by whom
  *   <cache>/pg18/keep            there while `testdb up` wants the server to stay
  *   <cache>/pg18/server.log      Postgres' own log     <cache>/pg18/supervisor.log
  *   <cache>/pg18/cluster/        the data, when it is on disk; else /dev/shm/testdb-<uid>-<hash>/pg18/
  *   <cache>/pg18/lib-…, native-… repaired links and copies of the binaries, when they are needed
  */
 import { createHash } from 'node:crypto'
-import { access, constants, mkdir, readdir, realpath, stat } from 'node:fs/promises'
+import { access, constants, readdir, realpath, stat } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { type Account, canReach, ENTER } from './account.ts'
-import { cacheError, errnoOf, makeOwnFolder } from './folders.ts'
+import { cacheError, errnoOf, makeFolders, makeOwnFolder } from './folders.ts'
 import { findWorkspaceRoot } from './workspace.ts'
 
 export interface CacheOptions {
@@ -39,7 +39,7 @@ export interface Layout {
   readonly memoryCluster: string
 }
 
-const MEMORY_ROOT = '/dev/shm'
+export const MEMORY_ROOT = '/dev/shm'
 
 /** Where the cache was asked to be, before looking whether it can be there. */
 function wantedCache(options: CacheOptions): { folder: string; explicit: boolean } {
@@ -52,20 +52,30 @@ function wantedCache(options: CacheOptions): { folder: string; explicit: boolean
 }
 
 /**
+ * Tells whether a path has a character that Postgres can not have everywhere: initdb hands its own path to a shell in double
+ * quotes, the library path ends at `:` and `;` and replaces `$`, and `postmaster.pid` has one path per line.
+ */
+export function isOdd(folder: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return process.platform !== 'win32' && /["`$\\:;\x00-\x1f\x7f]/.test(folder)
+}
+
+/**
  * Makes the cache folder and gives its real path.
  *
  * A per-user folder under the temporary directory takes its place when the Postgres account can not enter it (below a home
- * folder with mode 0700, as root), or when it is the default and read-only (`node_modules` of an image) or another user's
- * (`sudo`, a container on the host's files). Every process of one user gets the same answer: it depends on the folder alone.
+ * folder with mode 0700, as root), when its path has an odd character, or when it is the default and read-only
+ * (`node_modules` of an image) or another user's (`sudo`, a container on the host's files). Every process of one user gets
+ * the same answer: it depends on the folder alone.
  */
 export async function resolveCache(options: CacheOptions, account: Account | undefined): Promise<string> {
   const { folder, explicit } = wantedCache(options)
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolders(folder)
     await access(folder, constants.W_OK | constants.X_OK)
     const real = await realpath(folder)
     const foreign = !explicit && process.getuid !== undefined && (await stat(real)).uid !== process.getuid()
-    if (!foreign && (account === undefined || canReach(real, account, ENTER))) return real
+    if (!foreign && !isOdd(real) && (account === undefined || canReach(real, account, ENTER))) return real
   } catch (error) {
     const errno = errnoOf(error)
     const readOnly = errno === 'EACCES' || errno === 'EPERM' || errno === 'EROFS'
@@ -126,9 +136,10 @@ export function passThrough(account: Account | undefined): number {
   return account === undefined ? 0o700 : 0o711
 }
 
-/** The temporary directory, or /tmp where the Postgres account can not enter the former (TMPDIR below a home folder). */
+/** The temporary directory, or /tmp where Postgres can not use the former (TMPDIR below a home folder, or with an odd name). */
 export function tmpdirFor(account: Account | undefined): string {
   const folder = os.tmpdir()
+  if (isOdd(folder)) return '/tmp'
   return account === undefined || canReach(folder, account, ENTER) ? folder : '/tmp'
 }
 

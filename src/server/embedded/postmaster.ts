@@ -5,10 +5,11 @@ import { closeSync, openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { postgresEnvironment } from './cluster.ts'
+import { isDiskFull, postgresEnvironment } from './cluster.ts'
 import type { Job } from './job.ts'
 import { logTail } from './log-tail.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
+import { hasPostmaster } from './running.ts'
 import { serverArguments, serverSettings } from './settings.ts'
 import type { ServerState } from './state-file.ts'
 
@@ -19,16 +20,23 @@ const PORT_ATTEMPTS = 5
 /** The backends of a killed postmaster need a moment to notice. */
 const LEFTOVER_TIMEOUT_MS = 10_000
 
+/** `busy`: another postmaster has the data folder · `data`: Postgres does not come up with this data · `other`: it might. */
+type Reason = 'busy' | 'data' | 'other'
+
 export class StartFailure extends Error {
   readonly log: readonly string[]
-  /** True when another postmaster has the data folder. */
-  readonly busy: boolean
-  constructor(message: string, log: readonly string[], busy = false) {
+  readonly reason: Reason
+  constructor(message: string, log: readonly string[], reason: Reason) {
     super(message)
     this.log = log
-    this.busy = busy
+    this.reason = reason
   }
 }
+
+const PORT_TAKEN = /Address already in use|could not create any TCP\/IP sockets/
+/** What the machine does not give just now; the data is not to blame. */
+const NO_RESOURCES =
+  /could not (create|map|resize) .*(shared memory|semaphores)|Cannot allocate memory|Too many open files/
 
 export interface Started {
   readonly state: ServerState
@@ -46,7 +54,7 @@ export async function startPostmaster(job: Job, onSpawn: (child: ChildProcess) =
     } catch (error) {
       if (!(error instanceof StartFailure)) throw error
       const text = error.log.join('\n')
-      if (/Address already in use|could not create any TCP\/IP sockets/.test(text) && attempt < PORT_ATTEMPTS) {
+      if (PORT_TAKEN.test(text) && attempt < PORT_ATTEMPTS) {
         attempt += 1
         port = await freePort()
       } else if (text.includes('pre-existing shared memory block') && Date.now() < deadline) {
@@ -65,6 +73,8 @@ async function startOnce(
   onSpawn: (child: ChildProcess) => void,
 ): Promise<Started> {
   const { cluster, programs, layout } = job
+  // Looked at here because its log would be cut off below.
+  if (await hasPostmaster(cluster.dataDir)) throw new StartFailure('another server has the data', [], 'busy')
   const settings = serverSettings({
     major: programs.major,
     clusterName: cluster.name,
@@ -80,12 +90,12 @@ async function startOnce(
     stdio: ['ignore', log, log],
   })
   closeSync(log)
-  let ended: string | undefined
+  let ended: { message: string; signal: NodeJS.Signals | null } | undefined
   child.once('error', (error) => {
-    ended = `Postgres could not be started: ${error.message}`
+    ended = { message: `Postgres could not be started: ${error.message}`, signal: null }
   })
   child.once('exit', (code, signal) => {
-    ended ??= `Postgres ended while starting (${signal ?? `exit code ${code}`})`
+    ended ??= { message: `Postgres ended while starting (${signal ?? `exit code ${code}`})`, signal }
   })
   onSpawn(child)
 
@@ -94,7 +104,7 @@ async function startOnce(
     const file = await readPostmasterFile(cluster.dataDir)
     if (ended !== undefined) {
       const lines = await logTail(layout.serverLog)
-      throw new StartFailure(ended, lines, /lock file "postmaster\.pid" already exists/.test(lines.join('\n')))
+      throw new StartFailure(ended.message, lines, reasonOf(ended.signal, lines.join('\n')))
     }
     if (file?.pid === child.pid && file?.status === 'ready') {
       const { pid, startedAt } = file
@@ -115,10 +125,18 @@ async function startOnce(
       throw new StartFailure(
         `Postgres did not accept connections within ${READY_TIMEOUT_MS / 1000} s`,
         await logTail(layout.serverLog),
+        'data',
       )
     }
     await delay(5)
   }
+}
+
+function reasonOf(signal: NodeJS.Signals | null, log: string): Reason {
+  if (/lock file "postmaster\.pid" already exists|pre-existing shared memory block/.test(log)) return 'busy'
+  // Ended from outside: by somebody, or for want of memory.
+  if (signal === 'SIGKILL' || signal === 'SIGTERM' || signal === 'SIGINT') return 'other'
+  return PORT_TAKEN.test(log) || NO_RESOURCES.test(log) || isDiskFull(log) ? 'other' : 'data'
 }
 
 /** A port on loopback that is free right now. */

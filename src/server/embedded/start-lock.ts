@@ -1,9 +1,13 @@
 /**
  * The only lock outside of Postgres: before there is a server, there is no advisory lock. Held while starting and stopping.
  *
- * When its holder dies the lock goes stale within STALE_MS. Taking over a stale lock has a tiny race in which two believe
- * that they hold it; then Postgres' own lock on the data folder, and the supervisors' advisory lock, still leave one server.
+ * When its holder dies the lock goes stale within STALE_MS. A holder that only stood still for so long (a suspended machine,
+ * SIGSTOP) loses it too, and must notice: `held()` is asked right before everything that can not be taken back. In what is
+ * left of the race, Postgres' own lock on the data folder and the supervisors' advisory lock still leave one server.
  */
+import { randomUUID } from 'node:crypto'
+import { readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
@@ -18,13 +22,22 @@ const WAIT_MS = 120_000
 const TELL_AFTER_MS = 2_000
 
 export interface StartLock {
-  /** True when somebody else has taken over, because this process was stopped for longer than the stale time. */
-  readonly lost: boolean
+  /** False when somebody else has taken over, because this process stood still for longer than the stale time. */
+  held(): Promise<boolean>
+  /** Throws `TurnLost` when it is not held any more. */
+  assertHeld(): Promise<void>
   release(): Promise<void>
 }
 
+/** Somebody else has taken over: what was seen before does not hold any more, so everything has to be looked at again. */
+export class TurnLost extends Error {}
+
 /** Takes the lock if it is free (or stale); never waits. */
 export async function tryStartLock(layout: Layout): Promise<StartLock | undefined> {
+  return (await lockOnce(layout)) ?? ((await removeAbandoned(layout.lock)) ? await lockOnce(layout) : undefined)
+}
+
+async function lockOnce(layout: Layout): Promise<StartLock | undefined> {
   const { default: lockfile } = await import('proper-lockfile')
   let lost = false
   try {
@@ -37,17 +50,54 @@ export async function tryStartLock(layout: Layout): Promise<StartLock | undefine
         lost = true
       },
     })
+    // Who takes over replaces it at once; the folder's own time stamp says that only a second later.
+    const me = `pid ${process.pid} on ${hostname()}, ${randomUUID()}`
+    const noted = await noteHolder(layout.lock, me)
+    const held = async (): Promise<boolean> => !lost && (!noted || (await holderOf(layout.lock)) === me)
     return {
-      get lost() {
-        return lost
+      held,
+      async assertHeld() {
+        if (!(await held())) throw new TurnLost('the start lock was taken over')
       },
-      // Fails when the lock was lost, or the folder removed; either way there is nothing to release.
-      release: () => release().catch(() => undefined),
+      async release() {
+        if (await held()) {
+          await rm(holderFile(layout.lock), { force: true })
+          // Fails when the folder has been removed meanwhile; then there is nothing to release.
+          return await release().catch(() => undefined)
+        }
+        // Releasing, and ending this process, would remove the lock of who has it now, until the library has noticed.
+        for (let waited = 0; !lost && waited < 3 * UPDATE_MS; waited += 50) await delay(50)
+      },
     }
   } catch (error) {
     if (errnoOf(error) === 'ELOCKED') return undefined
     throw error
   }
+}
+
+/** Time stamps of locks that others hold, and since when they have not changed by a clock that nobody can set. */
+const watched = new Map<string, { stamp: number; since: number }>()
+
+/**
+ * Removes a lock that its holder does not renew although its time stamp looks fresh: the clock was set back, so it lies in
+ * the future and would not be stale for as long. True when it has been removed.
+ */
+async function removeAbandoned(lock: string): Promise<boolean> {
+  const stamp = await stat(lock).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => undefined,
+  )
+  const seen = watched.get(lock)
+  if (stamp === undefined) watched.delete(lock)
+  else if (seen?.stamp !== stamp) watched.set(lock, { stamp, since: performance.now() })
+  else if (performance.now() - seen.since > STALE_MS) {
+    watched.delete(lock)
+    return await rmdir(lock).then(
+      () => true,
+      () => false,
+    )
+  }
+  return false
 }
 
 /**
@@ -58,16 +108,17 @@ export async function waitForStartLock<T>(
   layout: Layout,
   meanwhile: () => Promise<T | undefined>,
 ): Promise<{ lock: StartLock } | { result: T }> {
-  const started = Date.now()
+  const started = performance.now()
   let told = false
   for (;;) {
     const lock = await tryStartLock(layout)
     if (lock !== undefined) return { lock }
     const result = await meanwhile()
     if (result !== undefined) return { result }
-    const waited = Date.now() - started
+    const waited = performance.now() - started
     if (waited > WAIT_MS) {
-      const what = `another process has been starting or stopping the server for ${Math.round(waited / 1000)} s (${layout.lock})`
+      const holder = (await holderOf(layout.lock))?.split(',')[0] ?? 'another process'
+      const what = `${holder} has been starting or stopping the server for ${Math.round(waited / 1000)} s (${layout.lock})`
       throw new TestDbError('TESTDB_SERVER_START_FAILED', what, { details: { lock: layout.lock, waitedMs: waited } })
     }
     if (!told && waited > TELL_AFTER_MS) {
@@ -76,4 +127,19 @@ export async function waitForStartLock<T>(
     }
     await delay(25 + Math.random() * 50)
   }
+}
+
+/** False when there is no room for it: a server on a full disk can be stopped, too. Whoever had the lock before lost it anyway. */
+async function noteHolder(lock: string, text: string): Promise<boolean> {
+  await rm(holderFile(lock), { force: true })
+  return await writeFile(holderFile(lock), text, { mode: 0o600 }).then(
+    () => true,
+    () => false,
+  )
+}
+
+const holderFile = (lock: string): string => `${lock}.holder`
+
+async function holderOf(lock: string): Promise<string | undefined> {
+  return await readFile(holderFile(lock), 'utf8').catch(() => undefined)
 }

@@ -2,7 +2,8 @@
  * How to reach the running server: written when it accepts connections, renamed away when it is about to be stopped.
  * It is a hint. Whoever reads it connects and checks that the server there really is the one (attach.ts).
  */
-import { readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import path from 'node:path'
 import type { ConnectionTarget } from '../../postgres/index.ts'
 import { errnoOf } from './folders.ts'
 
@@ -18,6 +19,9 @@ export interface ServerState {
   /** When the postmaster started, in seconds, as Postgres says it; with the pid it names one life of the server. */
   readonly startedAt: number
 }
+
+/** Its name while the server is being stopped. */
+export const setAside = (file: string): string => `${file}.stopping`
 
 export async function readState(file: string): Promise<ServerState | undefined> {
   try {
@@ -40,6 +44,13 @@ export async function writeState(file: string, state: ServerState): Promise<void
 export async function removeState(file: string, state: ServerState): Promise<void> {
   const current = await readState(file).catch(() => undefined)
   if (current === undefined || isSameServer(current, state)) await rm(file, { force: true })
+}
+
+/** Removes the file, also where it was set aside or half written by who is dead now. The caller knows that no server runs. */
+export async function removeLeftStates(file: string): Promise<void> {
+  const folder = path.dirname(file)
+  const left = (await readdir(folder)).filter((name) => name.startsWith(path.basename(file)))
+  for (const name of left) await rm(path.join(folder, name), { force: true })
 }
 
 /** Tells the supervisor that somebody is about to use the server; false when the file is gone. */

@@ -40,7 +40,7 @@ export async function startSupervisor(job: Job): Promise<Reply> {
 async function answer(child: ChildProcess, job: Job): Promise<Reply> {
   return await new Promise((resolve) => {
     const fail = async (message: string): Promise<void> => {
-      resolve({ kind: 'failed', message, log: await logTail(job.layout.supervisorLog) })
+      resolve({ kind: 'failed', message, log: await logTail(job.layout.supervisorLog), data: false })
     }
     const timer = setTimeout(() => {
       child.kill('SIGTERM')

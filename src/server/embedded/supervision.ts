@@ -6,32 +6,34 @@
  *   who stops:      take the start lock  →  rename the state file away  →  look at its time stamp and count sessions again
  *                   →  anything new: rename it back, go on;  else: stop
  * A touch before the rename is seen after it. A touch after the rename fails, and the slow path waits for the start lock,
- * under which it finds no server and starts one. After a touch the server stays for ATTACH_GRACE_MS at least, however short
- * the idle time is: in it, who has attached opens the session that keeps the server alive.
+ * under which it finds no server and starts one. After a touch the server stays for some seconds at least, however short the
+ * idle time is (activity.ts): in it, who has attached opens the session that keeps the server alive.
+ * If this process stands still meanwhile, somebody may take the lock over and attach: a state file that is there again, or a
+ * lock that is not ours any more, calls the stop off.
  *
  * If this process dies between the rename and the stop, the server runs without a state file: the slow path finds it by
  * its `postmaster.pid` and adopts it.
  */
 import { existsSync } from 'node:fs'
-import { rename, rm, stat } from 'node:fs/promises'
+import { rename, rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { messageOf } from '../../errors.ts'
 import { Session, tryLock } from '../../postgres/index.ts'
 import { reached } from '../../steps.ts'
-import { SERVER_LOCK, SUPERVISOR_CHANNEL, SUPERVISOR_NAME } from './attach.ts'
+import { Activity } from './activity.ts'
+import { refusalOf, SERVER_LOCK, SUPERVISOR_CHANNEL, SUPERVISOR_NAME } from './attach.ts'
+import { heartbeat } from './elsewhere.ts'
 import type { Job } from './job.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
 import { endPostmaster, isPostmaster } from './processes.ts'
 import { removeSocketFolder } from './socket-folder.ts'
-import { tryStartLock } from './start-lock.ts'
-import { adminTarget, removeState, type ServerState } from './state-file.ts'
+import { type StartLock, tryStartLock } from './start-lock.ts'
+import { adminTarget, removeState, type ServerState, setAside } from './state-file.ts'
 import { note } from './supervisor-log.ts'
 
 /** A session that comes and goes between two looks is noticed by its touch of the state file. */
 const MAX_TICK_MS = 1_000
 const MIN_TICK_MS = 50
-/** From attaching to the first session a busy machine takes tens of milliseconds; this is two orders more. */
-const ATTACH_GRACE_MS = 3_000
 /** Somebody ended our session: this many tries to get another one, a tick apart, before the server counts as broken. */
 const RECONNECTS = 30
 
@@ -45,7 +47,7 @@ export class Supervision {
   #told = false
   /** Ends the pause between two looks: when told to stop, and when our session ends, which is how the server's death shows. */
   #pause = new AbortController()
-  #lastSession = Date.now()
+  readonly #activity: Activity
   #failures = 0
 
   private constructor(job: Job, state: ServerState, stopping: AbortSignal, session: Session) {
@@ -53,6 +55,7 @@ export class Supervision {
     this.#state = state
     this.#stopping = stopping
     this.#session = session
+    this.#activity = new Activity(job.idleMs)
     this.#listen(session)
     stopping.addEventListener('abort', () => this.#pause.abort())
   }
@@ -65,10 +68,11 @@ export class Supervision {
 
   /** Resolves when the server is stopped, gone, or somebody else's. */
   async untilEnd(): Promise<End> {
-    const tick = Math.min(MAX_TICK_MS, Math.max(MIN_TICK_MS, this.#job.idleMs / 4))
     for (;;) {
+      await heartbeat(this.#job.cluster)
       const end = await this.#look()
       if (end !== undefined) return await this.#finish(end)
+      const tick = Math.min(MAX_TICK_MS, Math.max(MIN_TICK_MS, this.#activity.idleMs / 4))
       this.#pause = new AbortController()
       await delay(tick, undefined, { signal: this.#pause.signal }).catch(() => undefined)
     }
@@ -93,20 +97,8 @@ export class Supervision {
     return undefined
   }
 
-  /** True when somebody is connected, was so within the idle time, or has just attached. */
-  async #isNeeded(stateFile: string): Promise<boolean> {
-    const { rows } = await this.#session.query<{ count: number }>(
-      `select count(*)::int as count from pg_stat_activity
-        where backend_type = 'client backend' and pid <> pg_backend_pid()`,
-    )
-    const touched = await stat(stateFile).then(
-      (stats) => stats.mtimeMs,
-      () => 0,
-    )
-    const now = Date.now()
-    if ((rows[0]?.count ?? 0) > 0) this.#lastSession = now
-    const { idleMs } = this.#job
-    return now - this.#lastSession < idleMs || now - touched < Math.max(idleMs, ATTACH_GRACE_MS)
+  #isNeeded(stateFile: string): Promise<boolean> {
+    return this.#activity.isNeeded(this.#session, stateFile)
   }
 
   /** See the header. True when the server has been stopped; while somebody else has the start lock, it is not idle. */
@@ -116,18 +108,18 @@ export class Supervision {
     const lock = existsSync(layout.folder) ? await tryStartLock(layout) : undefined
     if (lock === undefined && existsSync(layout.folder)) return false
     reached('stop.locked')
-    const aside = `${layout.state}.stopping`
+    const { state } = layout
+    const aside = setAside(state)
     let stopped = false
     try {
-      await rename(layout.state, aside).catch(() => undefined)
+      await rename(state, aside).catch(() => undefined)
       reached('stop.setAside')
-      if (existsSync(layout.keep) || (await this.#isNeeded(aside))) return false
-      await this.#stopServer()
-      stopped = true
-      return true
+      if (existsSync(layout.keep) || (await this.#isNeeded(aside)) || existsSync(state)) return false
+      stopped = await this.#stopServer(lock)
+      return stopped
     } finally {
-      if (stopped) await rm(aside, { force: true })
-      else await rename(aside, layout.state).catch(() => undefined)
+      if (stopped || existsSync(state)) await rm(aside, { force: true })
+      else await rename(aside, state).catch(() => undefined)
       await lock?.release()
     }
   }
@@ -139,13 +131,16 @@ export class Supervision {
     return end
   }
 
-  async #stopServer(): Promise<void> {
+  /** False when somebody else has taken the lock over: then they have the server, and it is left as it is. */
+  async #stopServer(lock?: StartLock): Promise<boolean> {
     await removeState(this.#job.layout.state, this.#state)
     reached('stop.stateRemoved')
+    if (lock !== undefined && !(await lock.held())) return false
     await this.#session.close()
     await endPostmaster(this.#state.pid, this.#state.dataDir, this.#job.programs.bin)
     reached('stop.stopped')
     await this.#cleanUp()
+    return true
   }
 
   /** A new server has its own socket folder, and a state file that is not ours is left alone. */
@@ -163,7 +158,9 @@ export class Supervision {
       this.#failures = 0
       return true
     } catch (error) {
-      this.#failures += 1
+      // A server that is full, or recovers from a crash, is not broken.
+      const refusal = refusalOf(error)
+      if (refusal !== 'full' && refusal !== 'starting') this.#failures += 1
       note(messageOf(error))
       return false
     }
@@ -171,6 +168,8 @@ export class Supervision {
 
   #listen(session: Session): void {
     session.onNotification(({ payload }) => {
+      const idle = /^idle (\d+)$/.exec(payload)?.[1]
+      if (idle !== undefined) this.#activity.extend(Number(idle))
       if (payload !== 'stop') return
       this.#told = true
       this.#pause.abort()

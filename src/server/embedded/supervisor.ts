@@ -15,6 +15,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { messageOf } from '../../errors.ts'
 import { reached } from '../../steps.ts'
+import { refusalOf } from './attach.ts'
 import { isJob, type Job, type Reply } from './job.ts'
 import { StartFailure, startPostmaster } from './postmaster.ts'
 import { endPostmaster } from './processes.ts'
@@ -55,12 +56,29 @@ async function bringUp(job: Job): Promise<ServerState> {
   }
 }
 
+function failureOf(error: unknown): Reply {
+  const message = messageOf(error)
+  // Whatever went wrong then was done by us.
+  if (stopping.signal.aborted)
+    return { kind: 'failed', message: 'the supervisor was told to end', log: [], data: false }
+  if (!(error instanceof StartFailure)) {
+    return { kind: 'failed', message, log: [], data: refusalOf(error) === 'locked out' }
+  }
+  return error.reason === 'busy'
+    ? { kind: 'busy' }
+    : { kind: 'failed', message, log: error.log, data: error.reason === 'data' }
+}
+
 async function main(): Promise<void> {
   process.on('SIGTERM', () => stopping.abort())
   process.on('SIGINT', () => stopping.abort())
   // Closing the terminal is no reason to stop.
   process.on('SIGHUP', () => undefined)
-  const job = await receiveJob()
+  const job = await receiveJob().catch((error: unknown) => {
+    note(messageOf(error))
+    // Nobody waits for a reply: a starter that only stood still sees our end, and looks again.
+    return process.exit(1)
+  })
   reached('supervisor.working')
   let supervision: Supervision | undefined
   let state: ServerState | undefined
@@ -78,8 +96,7 @@ async function main(): Promise<void> {
       if (state !== undefined) await endPostmaster(state.pid, state.dataDir, job.programs.bin)
       await removeSocketFolder(job.task.socketDir)
     }
-    if (error instanceof StartFailure && error.busy) reply({ kind: 'busy' })
-    else reply({ kind: 'failed', message: messageOf(error), log: error instanceof StartFailure ? error.log : [] })
+    reply(failureOf(error))
     throw error
   }
   note(supervision === undefined ? 'another supervisor is in charge' : 'supervising')

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { chooseAccount } from '../../../src/server/embedded/account.ts'
+import { isOdd } from '../../../src/server/embedded/locations.ts'
 import { serverSettings } from '../../../src/server/embedded/settings.ts'
 
 test('an ordinary user runs Postgres as itself', () => {
@@ -22,3 +23,17 @@ test('settings that a version or platform does not know are left out', () => {
   expect(windows).not.toHaveProperty('client_connection_check_interval')
   expect(windows).not.toHaveProperty('dynamic_shared_memory_type')
 })
+
+test.each(['dou"ble', 'semi;colon', 'co:lon', 'dol$lar', 'back\\slash', 'new\nline', 'back`tick', 'tab\t', 'del\x7f'])(
+  'a folder name that Postgres can not have everywhere: %j',
+  (name) => {
+    expect(isOdd(`/tmp/${name}/x`)).toBe(true)
+  },
+)
+
+test.each(["it's", 'a b', 'ünï', 'x,y', '100%', 'a&b|c<d>', '(x)', '#!*?'])(
+  'a folder name that it can have: %j',
+  (name) => {
+    expect(isOdd(`/tmp/${name}/x`)).toBe(false)
+  },
+)

