@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, expect, inject, test } from 'vitest'
+import { CLUSTER } from '../helpers/packages.ts'
 import { NOTE_ESM, SQL_MIGRATIONS, vitestConfig } from './files.ts'
 import { expectExit, expectNothingLeft, type Files, makeProject, type Project, runIn } from './project.ts'
 import { asAdmin } from './servers.ts'
@@ -142,7 +143,7 @@ import { note } from './note.js'
 test('loses it', async ({ db }) => {
   await db.query("insert into notes (body) values ('x')")
   if (!process.env.DROP) return
-  const { password, port } = JSON.parse(readFileSync('node_modules/.cache/testdb/pg18/state.json', 'utf8'))
+  const { password, port } = JSON.parse(readFileSync('node_modules/.cache/testdb/${CLUSTER}/state.json', 'utf8'))
   const admin = new pg.Client({ host: '127.0.0.1', port, user: 'postgres', password, database: 'postgres' })
   await admin.connect()
   await admin.query('drop database ' + db.name + ' with (force)')

