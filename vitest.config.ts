@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-const e2e = ['test/e2e/**/*.test.ts', 'test/package.test.ts']
+const e2e = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/package.test.ts']
 const processes = ['test/cli/**/*.test.ts', 'test/server/**/*.test.ts', 'test/**/*.crash.test.ts']
 const pg = ['test/**/*.pg.test.ts']
 const globalSetup = ['test/helpers/global-server.ts']

@@ -1,12 +1,34 @@
-// Prints the closing line from Vitest's JSON report. A step that failed before the tests counts as one failure.
+// Prints the time of each part and the closing line. Arguments: the folder with the reports, then `part=code,seconds`.
+// A part that failed without a failed test in its report (the build, a linter, an installation) counts as one failure.
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 
-const [file, code] = process.argv.slice(2)
-let report = { numPassedTests: 0, numFailedTests: 0 }
-try {
-  report = JSON.parse(readFileSync(file, 'utf8'))
-} catch {
-  // No report: the build, the linter or the types stopped the run.
+const REPORTS = { tests: 'test.json', matrix: 'matrix.json' }
+const [folder, ...parts] = process.argv.slice(2)
+
+let passed = 0
+let failed = 0
+console.log('')
+for (const part of parts) {
+  const [, name, code, seconds] = /^(\w+)=(\d+),(\d+)$/.exec(part)
+  const report = read(name)
+  const broken = code !== '0' && report.numFailedTests === 0 ? 1 : 0
+  passed += report.numPassedTests
+  failed += report.numFailedTests + broken
+  const minutes = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
+  const counts = `${report.numPassedTests} passed, ${report.numFailedTests + broken} failed`
+  console.log(
+    `${name.padEnd(8)} ${minutes.padStart(6)} min   ${name in REPORTS ? counts : code === '0' ? 'done' : 'FAILED'}`,
+  )
 }
-const { numPassedTests: passed, numFailedTests: failed } = report
-console.log(`${passed} passed, ${failed === 0 && code !== '0' ? 1 : failed} failed`)
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0
+
+function read(name) {
+  try {
+    return JSON.parse(readFileSync(join(folder, REPORTS[name]), 'utf8'))
+  } catch {
+    // No report: what came before the tests stopped the part. The demo's tests are not ours to count.
+    return { numPassedTests: 0, numFailedTests: 0 }
+  }
+}

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { Session, withSession } from '../../src/postgres/index.ts'
+import { binaries } from '../helpers/packages.ts'
 import { errorOf, eventually, within } from '../helpers/wait.ts'
 import { World } from '../helpers/world.ts'
 
@@ -106,7 +107,7 @@ test('a neutral session is not bound by time limits and roles of the database; o
     'lock_timeout',
     'idle_in_transaction_session_timeout',
     'idle_session_timeout',
-    'transaction_timeout',
+    ...(binaries.major >= 17 ? ['transaction_timeout'] : []),
   ]
   for (const limit of limits) await world.session.query(`alter database ${database} set ${limit} = '77s'`)
   await world.session.query(`alter database ${database} set role = ${world.role.user}`)

@@ -1,0 +1,91 @@
+/**
+ * `npm run test:matrix [-- name…]`: the tests on other versions of Node, Postgres, Vitest, Jest and Knex.
+ *
+ * Names are those of the table that it prints, or the beginning of one (`pg14`). TESTDB_MATRIX=full takes every
+ * combination that can run, TESTDB_MATRIX_REPORT names a file for the counts.
+ */
+import { writeFileSync } from 'node:fs'
+import { describe, ENTRIES, type Entry, EVERYTHING, NODES, nameOf, SETS } from './entries.ts'
+import { installNode, installSet, openStore } from './store.ts'
+import { runSuite, together } from './suites.ts'
+
+interface Row {
+  readonly name: string
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+  readonly seconds: number
+}
+
+const names = process.argv.slice(2)
+const all = process.env.TESTDB_MATRIX === 'full' ? EVERYTHING : ENTRIES
+const chosen = names.length === 0 ? all : all.filter((entry) => names.some((name) => nameOf(entry).startsWith(name)))
+const unknown = names.filter((name) => !all.some((entry) => nameOf(entry).startsWith(name)))
+if (unknown.length > 0) {
+  console.error(`no entry begins with ${unknown.join(', ')}; there are ${all.map(nameOf).join(', ')}`)
+  process.exit(2)
+}
+
+const store = await openStore()
+const rows: Row[] = []
+for (const entry of chosen) rows.push(await runEntry(entry))
+printTable(rows)
+const [passed, failed] = [sum('passed'), sum('failed')]
+if (process.env.TESTDB_MATRIX_REPORT) {
+  writeFileSync(
+    process.env.TESTDB_MATRIX_REPORT,
+    JSON.stringify({ numPassedTests: passed, numFailedTests: failed, entries: rows }),
+  )
+}
+process.exitCode = failed > 0 ? 1 : 0
+
+async function runEntry(entry: Entry): Promise<Row> {
+  const name = nameOf(entry)
+  const startedAt = performance.now()
+  const seconds = (since = startedAt): number => Math.round((performance.now() - since) / 1000)
+  console.log(`\n${name}: ${describe(entry)}`)
+  let row = { name, passed: 0, failed: 0, skipped: 0 }
+  try {
+    const nodeBin = await installNode(store, NODES[entry.node])
+    const home = await installSet(store, SETS[entry.set])
+    console.log(`  installed (${seconds()} s)`)
+    for (const suite of together(entry.suites)) {
+      const since = performance.now()
+      const outcome = await runSuite(suite, { nodeBin, home })
+      const what = `${suite.projects.join(', ')}${suite.files.length > 0 ? ` (${suite.files.join(' ')})` : ''}`
+      if (outcome.output !== '') console.log(outcome.output)
+      console.log(`  ${what}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds(since)} s)`)
+      for (const test of outcome.skipped) console.log(`  SKIPPED: ${test}`)
+      row = {
+        name,
+        passed: row.passed + outcome.passed,
+        failed: row.failed + outcome.failed,
+        skipped: row.skipped + outcome.skipped.length,
+      }
+    }
+  } catch (error) {
+    // What can not be installed is not supported: that is a failure and nothing to skip.
+    console.error(`  ${name} FAILED: ${error instanceof Error ? error.message : error}`)
+    row = { ...row, failed: row.failed + 1 }
+  }
+  return { ...row, seconds: seconds() }
+}
+
+function sum(key: 'passed' | 'failed' | 'skipped' | 'seconds'): number {
+  return rows.reduce((total, row) => total + row[key], 0)
+}
+
+function printTable(lines: readonly Row[]): void {
+  const cells = [
+    ['entry', 'passed', 'failed', 'skipped', 'seconds'],
+    ...lines.map((row) => [row.name, row.passed, row.failed, row.skipped, row.seconds].map(String)),
+    ['together', sum('passed'), sum('failed'), sum('skipped'), sum('seconds')].map(String),
+  ]
+  const widths = cells[0]?.map((_, column) => Math.max(...cells.map((line) => line[column]?.length ?? 0))) ?? []
+  console.log('')
+  for (const line of cells) {
+    console.log(
+      line.map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))).join('  '),
+    )
+  }
+}
