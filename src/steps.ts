@@ -20,7 +20,7 @@ export const STEPS = {
   'run.connected': 'a session on the maintenance database; nothing is registered',
   'run.registered': 'the run has its lock and its row, and no template',
   'run.usesTemplate': 'the template may not be swept any more; nobody has looked whether it is there',
-  'build.waiting': 'a follower that holds nothing',
+  'build.waiting': 'a follower that holds at most the place of the next leader',
   'build.elected': "holds the leader's lock; nothing is written",
   'build.registered': 'the row names a staging database that is not there yet',
   'build.created': 'the staging database is empty',

@@ -48,8 +48,7 @@ test.runIf(linux)(`${pairs} random starts and kills, seed ${seed}`, { timeout: T
   cleanUp = async () => {
     campaign.stop()
     for (const { pid } of withTemporary(temporary)) signal(pid, 'SIGKILL')
-    await removeServers(place)
-    rmSync(temporary, { recursive: true, force: true })
+    await removeServers(place).finally(() => rmSync(temporary, { recursive: true, force: true }))
   }
 
   const { begun, complaints, met, undisturbedMs } = await campaign.run()

@@ -71,7 +71,8 @@ function expectQuiet(outcome: Outcome): void {
 test('the preset, in a CommonJS project', async () => {
   const project = await makeProject('jest-cjs', {
     'package.json': { name: 'jest-cjs', private: true },
-    'jest.config.js': `module.exports = { preset: 'testdb', maxWorkers: 4 }\n`,
+    // Jest remembers how long files took, and runs quick ones in band the next time.
+    'jest.config.js': `module.exports = { preset: 'testdb', maxWorkers: 4, cacheDirectory: '<rootDir>/.jest' }\n`,
     ...KNEX_CJS,
     ...NOTE_CJS,
     'a.test.js': meetingTest('a'),

@@ -84,7 +84,8 @@ export async function createCluster(folder: string, programs: Programs, lock: St
   const parent = path.dirname(folder)
   const leftovers = (await readdir(parent)).filter((name) => name.startsWith(`${path.basename(folder)}.new-`))
   for (const name of [...leftovers, path.basename(folder)]) {
-    await rm(path.join(parent, name), { recursive: true, force: true })
+    // The initdb of a starter that was killed writes on for a moment, and what it adds is in the way.
+    await rm(path.join(parent, name), { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
   }
   const temporary = `${folder}.new-${process.pid}`
   const made: Cluster = {
