@@ -18,9 +18,14 @@ const esmOnly = {
   'vitest-fixtures': 'src/runners/vitest/fixtures.ts',
 }
 
+const inSandbox = {
+  'jest-acquire': 'src/runners/jest/acquire.ts',
+  'jest-setup': 'src/runners/jest/setup.ts',
+}
+
 const common = { platform: 'node', target: 'node20.19', dts: true, shims: true, clean: false } as const
 
 export default defineConfig([
   { ...common, format: 'esm', entry: { ...both, ...esmOnly } },
-  { ...common, format: 'cjs', entry: { ...both, 'jest-setup': 'src/runners/jest/setup.ts' } },
+  { ...common, format: 'cjs', entry: { ...both, ...inSandbox } },
 ])

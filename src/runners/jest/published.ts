@@ -25,15 +25,25 @@ export function publishRuns(runs: readonly Published[], folder: string): () => v
 
 /** The run of the root that the test file lies in. Throws `TESTDB_RUN_MISSING` when the global set-up did not run. */
 export function runOf(testFile: string): RunContext {
+  const runs = publishedRuns()
+  const inside = runs.filter(({ root }) => testFile.startsWith(root.endsWith(sep) ? root : root + sep))
+  // The innermost root; tests that lie outside of all, by `roots` or `rootDir`, belong to the first.
+  const found = inside.sort((a, b) => b.root.length - a.root.length)[0] ?? runs[0]
+  if (found === undefined)
+    throw new TestDbError('TESTDB_RUN_MISSING', 'the global set-up of testdb has published no run')
+  if ('failed' in found) throw new TestDbError(found.failed.code, found.failed.what, { fixes: found.failed.fixes })
+  return found.context
+}
+
+/** The run that every test file belongs to; undefined where that depends on the file. */
+export function onlyRun(): RunContext | undefined {
+  return publishedRuns().length > 1 ? undefined : runOf('')
+}
+
+function publishedRuns(): readonly Published[] {
   const file = process.env[CONTEXT_VARIABLE]
   if (!file) {
     throw new TestDbError('TESTDB_RUN_MISSING', `${CONTEXT_VARIABLE} is not set in this worker (pid ${process.pid})`)
   }
-  const runs = JSON.parse(readFileSync(file, 'utf8')) as Published[]
-  const inside = runs.filter(({ root }) => testFile.startsWith(root.endsWith(sep) ? root : root + sep))
-  // The innermost root; tests that lie outside of all, by `roots` or `rootDir`, belong to the first.
-  const found = inside.sort((a, b) => b.root.length - a.root.length)[0] ?? runs[0]
-  if (found === undefined) throw new TestDbError('TESTDB_RUN_MISSING', `${file} names no run`)
-  if ('failed' in found) throw new TestDbError(found.failed.code, found.failed.what, { fixes: found.failed.fixes })
-  return found.context
+  return JSON.parse(readFileSync(file, 'utf8')) as Published[]
 }

@@ -1,21 +1,33 @@
 /**
- * `setupFilesAfterEnv: ['testdb/jest/setup']` (part of `preset: 'testdb'`): leases a database before the test file is
- * loaded and puts it back after each test.
+ * `setupFilesAfterEnv: ['testdb/jest/setup']` (part of `preset: 'testdb'`): puts the database back after each test and gives
+ * it back after the last. Where `testdb/jest/acquire` has not leased one, this does, which needs Jest 30.
  *
- * Loaded inside Jest's sandbox, hence as CommonJS, where nothing can be awaited at the top level. Jest awaits the
- * function that a setup file exports, before it loads the test file (since 28).
+ * Loaded inside Jest's sandbox, hence as CommonJS, where nothing can be awaited at the top level. Jest 30 awaits the function
+ * that a setup file exports, before it loads the test file; Jest 29 does not even call it.
  */
+import { TestDbError } from '../../errors.ts'
 import { assertHeld } from '../held.ts'
 import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
 import { afterEverything, beforeAnything, registerLast } from './circus.ts'
 import { runOf } from './published.ts'
 
+// Outside of Jest this file is only looked at.
+if ('beforeEach' in globalThis) {
+  if (currentDatabase() !== undefined) registerHooks()
+  else beforeAnything(assertAcquired)
+}
+
 export default async function setup(): Promise<void> {
+  if (currentDatabase() !== undefined) return
   const database = await enterFile(runOf(testFile()), {
     slot: process.env.JEST_WORKER_ID ?? String(process.pid),
   })
   // A file that throws while it is loaded runs no hook at all; its lease ends with the process, which it must not keep alive.
   database.lease?.session.unref()
+  registerHooks()
+}
+
+function registerHooks(): void {
   const leave = (): Promise<void> => leaveFile(false)
   beforeAnything(() => assertHeld(currentDatabase()))
   registerLast({
@@ -26,6 +38,17 @@ export default async function setup(): Promise<void> {
   })
   // A file whose tests are all skipped runs no hook at all.
   afterEverything(leave)
+}
+
+function assertAcquired(): void {
+  if (currentDatabase() !== undefined) return
+  throw new TestDbError('TESTDB_RUN_MISSING', 'Jest 29 loads testdb/jest/setup too late to wait for a database', {
+    fixes: [
+      "Add `setupFiles: ['testdb/jest/acquire']` to the Jest configuration, or use `preset: 'testdb'`.",
+      'If `projects` names several roots, run Jest in each of their folders, or update to Jest 30.',
+      'Run `npx testdb doctor` to check the configuration of the runner.',
+    ],
+  })
 }
 
 /** Jest tells it before the file is loaded. */
