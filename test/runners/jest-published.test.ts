@@ -20,9 +20,9 @@ afterEach(() => {
 
 const contextOf = (project: string): RunContext => ({ project }) as RunContext
 const runs: readonly Published[] = [
-  { root: '/work', context: contextOf('work') },
-  { root: '/work/pears', context: contextOf('pears') },
-  { root: '/work/front', failed: { code: 'TESTDB_MIGRATOR_MISSING', what: 'no migrations', fixes: ['Add some.'] } },
+  { root: '/repo', context: contextOf('repo') },
+  { root: '/repo/pears', context: contextOf('pears') },
+  { root: '/repo/front', failed: { code: 'TESTDB_MIGRATOR_MISSING', what: 'no migrations', fixes: ['Add some.'] } },
 ]
 
 test('a private file that the environment names, until it is taken back', async () => {
@@ -32,14 +32,14 @@ test('a private file that the environment names, until it is taken back', async 
   expect(file).toBe(join(folder.path, 'runs.json'))
   retract()
   expect(process.env[CONTEXT_VARIABLE]).toBeUndefined()
-  expect(() => runOf('/work/a.test.js')).toThrow('TESTDB_RUN_MISSING')
+  expect(() => runOf('/repo/a.test.js')).toThrow('TESTDB_RUN_MISSING')
 })
 
 test.each([
-  ['/work/a.test.js', 'work'],
-  ['/work/pears/deep/a.test.js', 'pears'],
-  ['/work/pears-and-apples/a.test.js', 'work'],
-  ['/elsewhere/a.test.js', 'work'],
+  ['/repo/a.test.js', 'repo'],
+  ['/repo/pears/deep/a.test.js', 'pears'],
+  ['/repo/pears-and-apples/a.test.js', 'repo'],
+  ['/elsewhere/a.test.js', 'repo'],
 ])('%s belongs to the run of %s', (file, project) => {
   publishRuns(runs, folder.path)
   expect(runOf(file).project).toBe(project)
@@ -47,5 +47,5 @@ test.each([
 
 test('a root without a run tells why', () => {
   publishRuns(runs, folder.path)
-  expect(() => runOf('/work/front/a.test.js')).toThrow('no migrations')
+  expect(() => runOf('/repo/front/a.test.js')).toThrow('no migrations')
 })
