@@ -277,6 +277,9 @@ test('finds its own table', async () => {
       expectExit(await runIn({ ...project, root: join(project.root, name) }, 'jest', [how]), 0)
     }
   }
+  // Jest names a root that was chosen on the command line relative to where it was called.
+  const chosen = expectExit(await runIn(project, 'jest', ['--projects', 'pears']), 0)
+  expect(chosen.output).toContain('Tests:       1 passed, 1 total')
   for (const name of ['apples', 'pears']) {
     const root = join(project.root, name)
     await expectNothingLeft({ ...project, root })

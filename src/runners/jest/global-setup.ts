@@ -68,10 +68,13 @@ async function start(
 }
 
 function rootsOf({ rootDir = '', projects = [] }: GlobalConfig, first: string): string[] {
-  const others = projects.filter((one) => typeof one === 'string').map((one) => folderOf(resolve(rootDir, one)))
+  const others = projects.filter((one) => typeof one === 'string').flatMap((one) => folderOf(resolve(rootDir, one)))
   return [...new Set([first, ...others])]
 }
 
-function folderOf(place: string): string {
-  return statSync(place, { throwIfNoEntry: false })?.isFile() ? dirname(place) : place
+/** Nothing for what is not there: with `--projects one` Jest names it relative to where it was called, not to its root. */
+function folderOf(place: string): string[] {
+  const stats = statSync(place, { throwIfNoEntry: false })
+  if (stats === undefined) return []
+  return [stats.isFile() ? dirname(place) : place]
 }
