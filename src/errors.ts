@@ -164,6 +164,14 @@ export const ERRORS = {
     meaning: 'The database could not be put back, so the next test would start from a wrong state.',
     fixes: ['Read the cause above.', 'Run `npx testdb status` to see who is connected to the database.'],
   },
+  TESTDB_CHECKPOINT_FAILED: {
+    meaning: 'The present state of the database could not be remembered, so a reset would not return to it.',
+    fixes: [
+      "Use `reset: 'rows'`: it is the strategy that has checkpoints.",
+      'Make changes of the schema in a migration: a checkpoint can keep new objects, but not changed ones.',
+      'Run `npx testdb doctor` to see which strategy is used and why.',
+    ],
+  },
   TESTDB_DATABASE_IN_USE: {
     meaning: 'Other sessions are connected and do not leave, so the database can not be replaced.',
     fixes: ['Close the sessions named above.', 'Run `npx testdb status` to see all of them.'],

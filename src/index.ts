@@ -1,6 +1,7 @@
 export type { SeedContext, SeedFunction, TestDbConfig } from './config/config.ts'
 export { defineConfig } from './config/define.ts'
 export { createTestDb, type TestDb } from './create-test-db.ts'
-export type { Database } from './databases/database.ts'
+export type { Checkpoint, Database } from './databases/database.ts'
+export { onReset } from './databases/on-reset.ts'
 export { type ErrorCode, isTestDbError, TestDbError } from './errors.ts'
 export type { EventName, Events } from './events.ts'

@@ -16,8 +16,10 @@ import {
   useTemplate,
 } from './coordination/index.ts'
 import type { RunContext } from './databases/context.ts'
-import { installLease } from './databases/reset/lease-sql.ts'
+import { installedBy, installReset } from './databases/reset/install.ts'
+import { usableReset } from './databases/reset/rights.ts'
 import { strategyOf } from './databases/reset/strategies.ts'
+import type { ResetName } from './databases/reset/strategy.ts'
 import { messageOf } from './errors.ts'
 import { publish } from './events.ts'
 import { failingOnExit } from './exit-guard.ts'
@@ -35,6 +37,9 @@ import { RETENTION, sweep } from './templates/sweep.ts'
 
 /** How long a process waits for another one's build (ms): longer than any sane migration, shorter than a forgotten CI job. */
 const BUILD_WAIT_MS = 30 * 60_000
+
+/** How long after its start a run removes what nobody uses, unless it ends before (ms). */
+const SWEEP_AFTER_MS = 2_000
 
 /** One invocation of a test runner. It lives as long as its session; `close()` only makes the end faster. */
 export interface Run extends AsyncDisposable {
@@ -56,11 +61,11 @@ export async function startRun(config: ResolvedConfig, runner: string): Promise<
     const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
     const runId = await beginRun(session, { project: config.project, runner })
     reached('run.registered')
-    const run = new ActiveRun(config, server, session, role, runId)
+    const run = new ActiveRun(config, server, session, role, runId, await usableReset(session, config.reset))
     if (server.ours) await keepOutOfRegistry(session, role)
     await run.refresh()
     session.unref()
-    run.sweepInBackground()
+    run.sweepLater()
     return run
   } catch (error) {
     await session.close()
@@ -75,16 +80,20 @@ class ActiveRun implements Run {
   readonly #session: Session
   readonly #role: Role
   readonly #runId: number
+  readonly #reset: ResetName
   #hash: string | undefined
   #context: RunContext | undefined
-  #sweep: Promise<unknown> = Promise.resolve()
+  /** Undefined until its time has come. */
+  #sweep: Promise<unknown> | undefined
+  #sweepTimer: NodeJS.Timeout | undefined
 
-  constructor(config: ResolvedConfig, server: Server, session: Session, role: Role, runId: number) {
+  constructor(config: ResolvedConfig, server: Server, session: Session, role: Role, runId: number, reset: ResetName) {
     this.config = config
     this.#server = server
     this.#session = session
     this.#role = role
     this.#runId = runId
+    this.#reset = reset
   }
 
   get context(): RunContext {
@@ -102,7 +111,7 @@ class ActiveRun implements Run {
     await this.#sweep
     const migrator = await chooseAndAnnounce(config, this.#hash === undefined)
     const seed = await loadSeed(config.seed, config.root)
-    const strategy = strategyOf(config.reset)
+    const strategy = strategyOf(this.#reset)
     const hash = await templateHash(
       {
         migrator: await migrator.hash(),
@@ -112,7 +121,7 @@ class ActiveRun implements Run {
         superuser: this.#role.superuser,
         owner: this.#role.user,
         format: FORMAT,
-        installed: strategy.installs,
+        installed: installedBy(strategy),
       },
       { root: config.root, ...config.hash },
     )
@@ -129,7 +138,8 @@ class ActiveRun implements Run {
       serverMajor: this.#server.major,
       template,
       shared: template ? undefined : this.#server.admin.database,
-      reset: config.reset,
+      reset: this.#reset,
+      onDdl: config.onDdl,
       poolMax: config.pool.max,
       env: config.env,
     }
@@ -150,7 +160,7 @@ class ActiveRun implements Run {
     // From here on no sweep takes the template away; only then is it safe to look whether it is there.
     await useTemplate(session, this.#runId, id)
     reached('run.usesTemplate')
-    const strategy = strategyOf(this.config.reset)
+    const strategy = strategyOf(this.#reset)
     let built = false
     const sealed = await leadOrFollow({
       session,
@@ -166,10 +176,7 @@ class ActiveRun implements Run {
           extensions: this.config.extensions,
           role: this.#role,
           address: this.#server.address,
-          install: async (staging) => {
-            await installLease(staging)
-            await strategy.install(staging, { bookkeeping: migrator.bookkeeping })
-          },
+          install: (staging) => installReset(staging, strategy, { bookkeeping: migrator.bookkeeping }),
         })
       },
     })
@@ -188,18 +195,25 @@ class ActiveRun implements Run {
     })
   }
 
+  /** Not while workers wait for their first databases: who has work to do goes first. */
+  sweepLater(): void {
+    this.#sweepTimer = setTimeout(() => void this.#sweepOnce(), SWEEP_AFTER_MS).unref()
+  }
+
   /** Tests need not wait for it, and its failure is nobody's failure: the next run sweeps again. */
-  sweepInBackground(): void {
-    this.#sweep = sweep(this.#session, { retention: RETENTION, project: this.config.project }).catch(
+  #sweepOnce(): Promise<unknown> {
+    clearTimeout(this.#sweepTimer)
+    this.#sweep ??= sweep(this.#session, { retention: RETENTION, project: this.config.project }).catch(
       (error: unknown) => {
         if (!this.#session.lost.aborted)
           publish('warning.raised', { message: `clean-up was not finished: ${messageOf(error)}` })
       },
     )
+    return this.#sweep
   }
 
   async close(): Promise<void> {
-    await this.#sweep
+    await this.#sweepOnce()
     if (!this.#session.lost.aborted) await endRun(this.#session, this.#runId).catch(() => undefined)
     await this.#session.close()
     await this.#server.release()

@@ -22,7 +22,8 @@ export interface UrlServerConfig {
 
 export type ServerConfig = EmbeddedServerConfig | UrlServerConfig
 export type Isolation = 'database' | 'shared'
-export type ResetName = 'truncate' | 'clone' | 'none'
+export type ResetName = 'rows' | 'truncate' | 'clone' | 'none'
+export type OnDdl = 'defer' | 'recreate'
 
 /** The argument of `defineConfig`. Every key is optional. */
 export interface TestDbConfig {
@@ -33,8 +34,13 @@ export interface TestDbConfig {
   readonly seed?: string | SeedFunction
   /** `database`: each worker has its own; `shared`: all use the one of the server's URL. @default 'database' */
   readonly isolation?: Isolation
-  /** How a database is put back between tests. @default 'truncate', with `isolation: 'shared'` 'none' */
+  /** How a database is put back between tests. @default 'rows', with `isolation: 'shared'` 'none' */
   readonly reset?: ResetName
+  /**
+   * After a test that changed the schema, when sessions are open on its database: `defer` replaces it after the file, `recreate`
+   * ends the sessions and replaces it at once. @default 'defer'
+   */
+  readonly onDdl?: OnDdl
   readonly pool?: {
     /** Connections at most in each pool that testdb makes or configures. @default 10 */
     readonly max?: number
@@ -71,6 +77,7 @@ export interface ResolvedConfig {
   readonly seed: string | SeedFunction | undefined
   readonly isolation: Isolation
   readonly reset: ResetName
+  readonly onDdl: OnDdl
   readonly pool: { readonly max: number }
   readonly env: readonly string[] | false
   readonly role: { readonly superuser: boolean }

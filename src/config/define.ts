@@ -12,7 +12,7 @@ export type TestDbConfigExport = TestDbConfig | (() => TestDbConfig | Promise<Te
  *
  * export default defineConfig({
  *   migrator: knexMigrator({ directory: 'migrations' }),
- *   reset: 'truncate',
+ *   reset: 'rows',
  * })
  *
  * @example A function, when the values have to be computed

@@ -36,8 +36,8 @@ const variableNames = texts("the name of an environment variable such as 'DATABA
 
 export const ISOLATION = { expected: "'database' or 'shared' in this version", values: ['database', 'shared'] } as const
 export const RESET = {
-  expected: "'truncate', 'clone' or 'none' in this version",
-  values: ['truncate', 'clone', 'none'],
+  expected: "'rows', 'truncate', 'clone' or 'none' in this version",
+  values: ['rows', 'truncate', 'clone', 'none'],
 } as const
 const PORT = { expected: 'an integer from 1 to 65535', min: 1, max: 65_535 } as const
 export const POOL_MAX = { expected: 'an integer from 1 to 1000', min: 1, max: 1000 } as const
@@ -93,6 +93,7 @@ const configEntries = {
   seed: v.optional(seed),
   isolation: v.optional(v.picklist(ISOLATION.values, ISOLATION.expected)),
   reset: v.optional(v.picklist(RESET.values, RESET.expected)),
+  onDdl: v.optional(v.picklist(['defer', 'recreate'], "'defer' or 'recreate'")),
   pool: v.optional(record(poolEntries, 'an object such as { max: 10 }')),
   env: v.optional(
     v.union(
@@ -106,7 +107,7 @@ const configEntries = {
   idle: v.optional(integer(IDLE)),
 } satisfies Entries<TestDbConfig>
 
-export const configSchema = record(configEntries, "an object such as { reset: 'truncate' }")
+export const configSchema = record(configEntries, "an object such as { reset: 'rows' }")
 
 /** The accepted keys of the object at `path`; `kind` tells the two sorts of server apart. */
 export function acceptedKeys(path: string, kind?: unknown): readonly string[] {

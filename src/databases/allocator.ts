@@ -27,10 +27,9 @@ import { publish } from '../events.ts'
 import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
-import { isUsable, Lease, makeClone, openLeaseSession } from './lease.ts'
-import { rememberCatalog } from './reset/catalog.ts'
+import { holdClone, makeClone, openLeaseSession } from './fresh-clone.ts'
+import { isUsable, Lease } from './lease.ts'
 import { type LeaseRow, readLease, writeLease } from './reset/lease-sql.ts'
-import { strategyOf } from './reset/strategies.ts'
 import { noteDatabase, takeSameAgain } from './same-again.ts'
 
 /**
@@ -156,22 +155,10 @@ async function takeNew(maintenance: Session, context: RunContext, slot: string):
     return takeNew(maintenance, context, slot)
   }
   reached('clone.created')
-  const session = await openLeaseSession(context, name)
-  try {
-    if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} before it was ready`)
-    const crashed = (await readLease(session)) === undefined
-    await rememberCatalog(session)
-    await writeLease(session, { held: true, clean: false, runId })
-    reached('clone.leased')
-    await noteState(maintenance, name, 'ready')
-    const lease = new Lease(context, session)
-    // The crash of a server empties unlogged tables, in the template too; a reset fills them again from the copies.
-    if (crashed && strategyOf(context.reset).installs === 'copies') await lease.reset()
-    return lease
-  } catch (error) {
-    await session.close()
-    throw error
-  }
+  const { session, crashed } = await holdClone(maintenance, context, name)
+  const lease = new Lease(context, session)
+  if (crashed) await lease.refill()
+  return lease
 }
 
 /** Drops a database that nobody may use again. If that fails the sweep does it; this worker needs another one anyway. */

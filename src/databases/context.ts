@@ -1,7 +1,7 @@
 /** What a run tells its workers: plain data, handed over by the runner (provide/inject) or in an environment variable. */
 import type { Role } from '../coordination/index.ts'
 import type { ConnectionTarget } from '../postgres/index.ts'
-import type { ResetName } from './reset/strategy.ts'
+import type { OnDdl, ResetName } from './reset/strategy.ts'
 
 export interface RunContext {
   readonly runId: number
@@ -18,6 +18,7 @@ export interface RunContext {
   readonly template: { readonly id: number; readonly name: string } | undefined
   readonly shared: string | undefined
   readonly reset: ResetName
+  readonly onDdl: OnDdl
   readonly poolMax: number
   /** The run's folder in the file system, where its workers take notes; undefined where each worker leases once. */
   readonly folder?: string

@@ -1,5 +1,6 @@
 /** The database a test works with: its address, capped connections made on first use, and the way back to the migrated state. */
 import type { Knex } from 'knex'
+import { TestDbError } from '../errors.ts'
 import { closeKnex, knexConfig, openKnex } from '../pools/knex.ts'
 import { DEFAULT_LIMITS } from '../pools/limits.ts'
 import {
@@ -13,6 +14,7 @@ import {
 } from '../postgres/index.ts'
 import { type RunContext, testTarget } from './context.ts'
 import type { Lease } from './lease.ts'
+import { callOnReset } from './on-reset.ts'
 
 /** How long `release()` waits for connections that a test never gave back, before it cuts them (ms). */
 const CLOSE_GRACE_MS = 2_000
@@ -38,7 +40,18 @@ export interface Database extends AsyncDisposable {
   knexConfig(): Knex.Config
   /** Puts the database back to the migrated state. Runners call it after each test. Throws `TESTDB_RESET_FAILED`, `TESTDB_LEASE_LOST`. */
   reset(): Promise<void>
+  /**
+   * Remembers the present state: `reset()` returns to it, until the checkpoint is released. Data of `beforeAll` hooks needs none,
+   * runners remember it. Throws `TESTDB_CHECKPOINT_FAILED`.
+   */
+  checkpoint(): Promise<Checkpoint>
   /** Closes what was opened and gives the database back. */
+  release(): Promise<void>
+}
+
+/** A remembered state of a database. */
+export interface Checkpoint extends AsyncDisposable {
+  /** Puts the database back to the state before this checkpoint, and forgets those made after it. */
   release(): Promise<void>
 }
 
@@ -101,6 +114,22 @@ export class WorkerDatabase implements Database {
 
   async reset(): Promise<void> {
     await this.#lease?.reset()
+    await callOnReset()
+  }
+
+  /** A test has ended: forgets the checkpoints above `level` and puts the database back. */
+  async resetAfter(test: string, level: number): Promise<void> {
+    await this.#lease?.rewind(level, test)
+    await callOnReset()
+  }
+
+  async checkpoint(): Promise<Checkpoint> {
+    const lease = this.#lease
+    if (!lease) throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `the database ${this.name} is shared with others`)
+    const before = lease.level
+    await lease.checkpoint()
+    const release = (): Promise<void> => lease.rewind(before)
+    return { release, [Symbol.asyncDispose]: release }
   }
 
   /** Closes the pools that were made on first use; the database stays leased. */

@@ -8,23 +8,23 @@
  * The same session runs the resets. When it is lost while its worker lives, the worker must stop using the database:
  * every later call throws `TESTDB_LEASE_LOST`.
  */
-import { noteReplacing, noteState, tryLease } from '../coordination/index.ts'
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { connectionLimit } from '../pools/limits.ts'
-import { type ConnectionTarget, removeDatabase, Session, withSession } from '../postgres/index.ts'
+import { type Session, sessionsOf, withSession } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
-import { cloneTemplate } from '../templates/clone.ts'
 import type { RunContext } from './context.ts'
-import { rememberCatalog } from './reset/catalog.ts'
+import { replaceByClone } from './fresh-clone.ts'
 import { type LeaseRow, settleLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
-import type { Resettable } from './reset/strategy.ts'
+import type { ResetStrategy, Resettable } from './reset/strategy.ts'
 
 export class Lease implements Resettable {
   readonly name: string
   readonly context: RunContext
   #session: Session
+  #level = 0
+  /** What tests have changed in the schema, until a fresh clone undoes it. */
+  #outdated: string | undefined
   #released = false
   #releasing: Promise<void> | undefined
 
@@ -42,18 +42,26 @@ export class Lease implements Resettable {
     return this.#session
   }
 
-  /** Puts the database back; if that fails, replaces it by a fresh clone and says so. */
-  async reset(): Promise<void> {
+  get strategy(): ResetStrategy {
+    return strategyOf(this.context.reset)
+  }
+
+  /** Checkpoints that `reset` returns to instead of the template; 0 when there is none. */
+  get level(): number {
+    return this.#level
+  }
+
+  /** Puts the database back; if that fails, replaces it by a fresh clone and says so. `after`: the test that has ended. */
+  async reset(after?: string): Promise<void> {
     const startedAt = performance.now()
-    const strategy = strategyOf(this.context.reset)
-    const { session } = this
+    const { strategy, session } = this
     reached('reset.started')
     try {
-      await strategy.reset(this)
+      await strategy.reset(this, { after })
     } catch (error) {
       if (session.lost.aborted || strategy.name === 'clone') throw this.#resetFailed(error)
       publish('warning.raised', {
-        message: `reset of ${this.name} by ${strategy.name} failed (${messageOf(error)}); it was replaced by a fresh clone`,
+        message: `reset of ${this.name} by ${strategy.name} failed (${messageOf(error)}); it was replaced by a fresh clone${this.#lostCheckpoints()}`,
       })
       await this.replace().catch((second: unknown) => {
         throw this.#resetFailed(second)
@@ -67,6 +75,49 @@ export class Lease implements Resettable {
     })
   }
 
+  /** Remembers the present state as the one that `reset` returns to; gives its level. Throws `TESTDB_CHECKPOINT_FAILED`. */
+  async checkpoint(after?: string): Promise<number> {
+    const { strategy } = this
+    if (!strategy.checkpoints) {
+      throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `reset: '${strategy.name}' has no checkpoints`)
+    }
+    try {
+      this.#level = (await strategy.checkpoints.push(this, after)) ?? this.#level
+    } catch (error) {
+      if (this.#session.ended) throw this.#lostError(error)
+      throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `no checkpoint of ${this.name}: ${messageOf(error)}`, {
+        cause: error,
+      })
+    }
+    return this.#level
+  }
+
+  /** Forgets the checkpoints above `level` and puts the database back to it. */
+  async rewind(level: number, after?: string): Promise<void> {
+    if (level < this.#level) {
+      await this.strategy.checkpoints?.pop(this, level, after)
+      this.#level = level
+    }
+    await this.reset(after)
+  }
+
+  #lostCheckpoints(): string {
+    return this.#level === 0 ? '' : ', so what beforeAll hooks or checkpoints had put there is gone'
+  }
+
+  async outdate(changes: string, after: string | undefined): Promise<void> {
+    const alone = this.#level === 0 && (await sessionsOf(this.session, this.name)).length === 0
+    if (alone || (this.context.onDdl === 'recreate' && this.#level === 0)) return await this.replace()
+    if (changes === this.#outdated) return
+    this.#outdated = changes
+    const who = after === undefined ? 'a test' : `the test "${after}"`
+    const until =
+      this.#level === 0 ? 'sessions are open on it' : 'it holds what beforeAll hooks or checkpoints have made'
+    publish('warning.raised', {
+      message: `${who} changed the schema of ${this.name} (${changes}), and later tests of this file see that, because ${until}; it is replaced after this file. onDdl: 'recreate' replaces it at once where there are only sessions in the way`,
+    })
+  }
+
   #resetFailed(cause: unknown): TestDbError {
     if (this.#session.ended) return this.#lostError(cause)
     return new TestDbError('TESTDB_RESET_FAILED', `resetting ${this.name} failed: ${messageOf(cause)}`, { cause })
@@ -77,58 +128,48 @@ export class Lease implements Resettable {
     return new TestDbError('TESTDB_LEASE_LOST', what, { cause })
   }
 
-  /**
-   * Replaces the database by a fresh clone of the same name.
-   *
-   * Meanwhile nobody can hold the lease lock, because it lies in the database; the row's state keeps others away. If the
-   * process dies here, the row says "creating" and the sweep removes it once the run is gone.
-   */
+  /** Replaces the database by a fresh clone of the same name. Ends every other session on it. */
   async replace(): Promise<void> {
-    const { context, name } = this
-    const template = context.template
-    if (!template) throw new Error('bug: only clones can be replaced')
+    const { context } = this
     await withSession(context.admin, { applicationName: 'testdb coordination', neutral: true }, async (maintenance) => {
-      await noteReplacing(maintenance, name)
-      reached('replace.noted')
-      await this.#session.close()
-      await removeDatabase(maintenance, name)
-      reached('replace.dropped')
-      await makeClone(maintenance, context, name)
-      reached('replace.cloned')
-      const session = await openLeaseSession(context, name)
-      try {
-        if (!(await tryLease(session))) throw new Error(`bug: somebody leased ${name} while it was being replaced`)
-        await rememberCatalog(session)
-        await writeLease(session, { held: true, clean: false, runId: context.runId })
-        await noteState(maintenance, name, 'ready')
-      } catch (error) {
-        await session.close()
-        throw error
-      }
+      const { session, crashed } = await replaceByClone(maintenance, context, this.#session)
       this.#session = session
+      this.#level = 0
+      this.#outdated = undefined
+      if (crashed) await this.refill()
     })
+  }
+
+  /** In a clone of a template that went through a crash of the server: puts back what the unlogged tables had. */
+  async refill(): Promise<void> {
+    if (!this.strategy.recover) return
+    await this.strategy.recover(this.session)
+    await this.strategy.reset(this, { after: undefined })
   }
 
   /** Puts the database back and notes that nothing of this worker is outstanding; the lock stays. */
   async settle(): Promise<void> {
-    const strategy = strategyOf(this.context.reset)
     const { runId } = this.context
-    if (!strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
+    if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
     else {
       // Also for `clone`: hooks that ran after the last reset may have written.
-      await this.reset()
+      await this.rewind(0)
       // Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it.
       if (!(await settleLease(this.session, runId))) {
-        publish('warning.raised', {
-          message: `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`,
-        })
+        if (this.#outdated === undefined) {
+          publish('warning.raised', {
+            message: `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`,
+          })
+        }
+        this.#outdated ??= 'the settings of the database'
       }
     }
     reached('release.settled')
   }
 
-  /** Takes the settled database into use again. */
+  /** Takes the settled database into use again; one that tests have changed beyond a reset is replaced. */
   async resume(): Promise<void> {
+    if (this.#outdated !== undefined) return await this.replace()
     await writeLease(this.session, { held: true, clean: false, runId: this.context.runId })
   }
 
@@ -156,26 +197,3 @@ export class Lease implements Resettable {
 /** A dirty database is only good for the run that made it so: its own strategy is to leave things as they are. */
 export const isUsable = (row: LeaseRow, context: RunContext): boolean =>
   row.clean || (context.reset === 'none' && row.runId === context.runId)
-
-/** Clones the run's template under that name. */
-export async function makeClone(maintenance: Session, context: RunContext, name: string): Promise<void> {
-  if (!context.template) throw new Error('bug: a shared database has no clones')
-  await cloneTemplate(maintenance, {
-    template: context.template.name,
-    name,
-    owner: context.role.user,
-    serverMajor: context.serverMajor,
-    connectionLimit: connectionLimit(context.poolMax),
-  })
-}
-
-/** Connects to a database as the admin, the way a lease holds it. */
-export async function openLeaseSession(context: RunContext, database: string): Promise<Session> {
-  const target: ConnectionTarget = { ...context.admin, database }
-  return await Session.open(target, {
-    applicationName: `testdb lease:${context.project}`,
-    neutral: true,
-    // Rows are put back as they were: no user trigger, rule or foreign key check may act on it. Only superusers may say so.
-    begin: `select set_config('session_replication_role', 'replica', false) from pg_roles where rolname = current_user and rolsuper`,
-  })
-}

@@ -11,7 +11,8 @@ import { join } from 'node:path'
 import { endSessions, type Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
-import { isUsable, Lease, openLeaseSession } from './lease.ts'
+import { openLeaseSession } from './fresh-clone.ts'
+import { isUsable, Lease } from './lease.ts'
 import { tryLeaseAndRead, writeLease } from './reset/lease-sql.ts'
 
 /** Notes which database the worker has. */

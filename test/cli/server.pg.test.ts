@@ -111,12 +111,14 @@ test('while a run is alive: status shows it, reset leaves its database alone, pr
 })
 
 test('reset heals idle databases of ours; prune removes them, a dry run only lists', async () => {
-  const [server] = (await statusJson()).servers
-  const [template, database] = [server?.templates[0]?.name, server?.databases[0]?.name]
+  expect((await cli('prune')).code).toBe(0)
   const script = `const knex = require('knex')({ client: 'pg', connection: process.env.DATABASE_URL })
     knex('knex_migrations_lock').update({ is_locked: 1 }).then(() => knex.destroy())`
   // A truncate keeps the migration tool's tables as they are.
-  expect((await lab.cli(['run', '--', process.execPath, '-e', script], { cwd: root })).code).toBe(0)
+  const env = { TESTDB_RESET: 'truncate' }
+  expect((await lab.cli(['run', '--', process.execPath, '-e', script], { cwd: root, env })).code).toBe(0)
+  const [server] = (await statusJson()).servers
+  const [template, database] = [server?.templates[0]?.name, server?.databases[0]?.name]
   expect(await cli('reset')).toMatchObject({
     code: 0,
     stdout: `${database}: knex_migrations_lock had is_locked = 1: healed\n`,

@@ -14,6 +14,6 @@ test('a mistake is seen by the compiler', () => {
   // @ts-expect-error: no such key beside a right one, which a generic parameter would let pass.
   defineConfig({ reset: 'clone', isolaton: 'shared' })
   // @ts-expect-error: no such value.
-  defineConfig({ reset: 'rows' })
+  defineConfig({ reset: 'row' })
   defineConfig(async () => ({ pool: { max: 3 } }))
 })

@@ -93,7 +93,7 @@ test('the project is the nearest folder with a package.json', async () => {
   expect(await at('packages/inner/src/deep')).toMatchObject({ project: 'inner', reset: 'clone' })
   expect(await at('tools/x')).toMatchObject({ project: 'outer', reset: 'none', root })
   // A package of its own is not configured by the folder around it.
-  expect(await at('packages/plain')).toMatchObject({ project: 'plain', reset: 'truncate', file: undefined })
+  expect(await at('packages/plain')).toMatchObject({ project: 'plain', reset: 'rows', file: undefined })
 })
 
 test('a named file is used instead, and its folder is the root', async () => {

@@ -46,7 +46,7 @@ test('names every problem at once, with path, expectation and value', () => {
     `migrator: expected a migrator such as knexMigrator({ directory: 'migrations' }), got "knex"`,
     'seed: expected the path of a file or folder, or a function, got 5',
     `isolation: expected 'database' or 'shared' in this version, got "databse"`,
-    `reset: expected 'truncate', 'clone' or 'none' in this version, got null`,
+    `reset: expected 'rows', 'truncate', 'clone' or 'none' in this version, got null`,
     'pool.max: expected an integer from 1 to 1000, got "ten"',
     `env[1]: expected the name of an environment variable such as 'DATABASE_URL', got "1BAD"`,
     `env[2]: expected the name of an environment variable such as 'DATABASE_URL', got ""`,
@@ -60,9 +60,9 @@ test('names every problem at once, with path, expectation and value', () => {
 })
 
 test.each([
-  ['a text', 'knex', `expected an object such as { reset: 'truncate' }, got "knex"`],
-  ['null', null, `expected an object such as { reset: 'truncate' }, got null`],
-  ['an array', [], `expected an object such as { reset: 'truncate' }, got an array with 0 items`],
+  ['a text', 'knex', `expected an object such as { reset: 'rows' }, got "knex"`],
+  ['null', null, `expected an object such as { reset: 'rows' }, got null`],
+  ['an array', [], `expected an object such as { reset: 'rows' }, got an array with 0 items`],
   ['a nested array', { pool: [] }, 'pool: expected an object such as { max: 10 }, got an array with 0 items'],
   ['a fraction, once', { pool: { max: 0.5 } }, 'pool.max: expected an integer from 1 to 1000, got 0.5'],
   ['zero', { pool: { max: 0 } }, 'pool.max: expected an integer from 1 to 1000, got 0'],
@@ -106,15 +106,14 @@ test('every unknown key is named, not only the first', () => {
 })
 
 const accepted =
-  'accepts `server`, `migrator`, `seed`, `isolation`, `reset`, `pool`, `env`, `role`, `extensions`, `hash`, `idle`'
+  'accepts `server`, `migrator`, `seed`, `isolation`, `reset`, `onDdl`, `pool`, `env`, `role`, `extensions`, `hash`, `idle`'
 
 test.each(['scope', 'keepOnFailure', 'guards', 'report', 'logger', 'onEvent'])('%s is not in this version', (key) => {
   expect(lines({ [key]: {} })).toEqual([`${key}: this version does not have this key; it ${accepted}`])
 })
 
 test.each([
-  [{ reset: 'rows' }, `reset: expected 'truncate', 'clone' or 'none' in this version, got "rows"`],
-  [{ reset: 'rollback' }, `reset: expected 'truncate', 'clone' or 'none' in this version, got "rollback"`],
+  [{ reset: 'rollback' }, `reset: expected 'rows', 'truncate', 'clone' or 'none' in this version, got "rollback"`],
   [{ isolation: 'schema' }, `isolation: expected 'database' or 'shared' in this version, got "schema"`],
   [
     { server: { kind: 'testcontainers' } },

@@ -5,8 +5,14 @@ import type { Lease } from '../../src/databases/lease.ts'
 import { connectionLimit } from '../../src/pools/limits.ts'
 import { databaseExists, ident, isSqlState, Session } from '../../src/postgres/index.ts'
 import { sweep } from '../../src/templates/sweep.ts'
+import { snapshotDatabase } from '../helpers/snapshot.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { type Template, type TestRun, World } from '../helpers/world.ts'
+
+const MIGRATED = {
+  sql: 'create table items (id serial primary key, name text)',
+  seed: `insert into items (name) values ('seed')`,
+}
 
 let world: World
 let run: TestRun
@@ -14,10 +20,7 @@ let template: Template
 beforeEach(async () => {
   world = await World.create()
   run = await world.run()
-  template = await world.template(
-    { sql: 'create table items (id serial primary key, name text)', seed: `insert into items (name) values ('seed')` },
-    run,
-  )
+  template = await world.template(MIGRATED, run)
 })
 afterEach(async () => {
   await run.end()
@@ -104,7 +107,7 @@ test('a database that somebody else has made is never recorded, and so never dro
   await world.session.query(`drop database ${ident(theirs)}`)
 })
 
-test.each([
+const DDL: [what: string, sql: string][] = [
   ['creates a table', 'create table scratch (x int)'],
   ['renames a table', 'alter table items rename to things'],
   ['adds a column', 'alter table items add column more text'],
@@ -117,19 +120,45 @@ test.each([
     'sets the database',
     `do $$begin execute 'alter database ' || quote_ident(current_database()) || ' set work_mem = ''5MB'''; end$$`,
   ],
-])('a test that %s: the database is not handed on', async (_what, sql) => {
-  const lease = await world.acquire(context())
+]
+
+test.each(DDL)('a test that %s: without notes of DDL the database is not handed on', async (_what, sql) => {
+  template = await world.template({ ...MIGRATED, reset: 'truncate' }, run)
+  const truncating = context({ reset: 'truncate' })
+  const lease = await world.acquire(truncating)
   using warnings = collect('warning.raised')
   await using own = await world.connect(lease.name, 'role')
   await own.query(sql)
   await own.close()
   await lease.release()
   expect(warnings.events.map((event) => event.message).join()).toContain('is not used again after this file')
-  const next = await world.acquire(context())
+  const next = await world.acquire(truncating)
   expect(next.name).not.toBe(lease.name)
   expect(await items(next.name)).toEqual(['seed'])
   expect(await world.databases()).not.toContain(lease.name)
   await next.release()
+})
+
+test.each(DDL)('a test that %s: whoever comes next finds the migrated state', async (_what, sql) => {
+  const fresh = await world.acquire(context())
+  const lease = await world.acquire(context(), '2')
+  await using own = await world.connect(lease.name, 'role')
+  await own.query(sql)
+  await own.close()
+  await lease.release()
+  const next = await world.acquire(context(), '2')
+  const [expected, found] = await Promise.all(
+    [fresh, next].map(async ({ name }) => {
+      await using session = await world.connect(name)
+      const { rows } = await session.query(
+        `select setconfig from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = $1)`,
+        [name],
+      )
+      return { ...(await snapshotDatabase(session)), settings: rows }
+    }),
+  )
+  expect(found).toEqual(expected)
+  await release([fresh, next])
 })
 
 test('temporary objects, a trigger that is enabled again, TRUNCATE and statistics are no reason to make a new one', async () => {

@@ -18,7 +18,7 @@ import {
 import { acquireLease } from '../../src/databases/allocator.ts'
 import type { RunContext } from '../../src/databases/context.ts'
 import type { Lease } from '../../src/databases/lease.ts'
-import { installLease } from '../../src/databases/reset/lease-sql.ts'
+import { installReset } from '../../src/databases/reset/install.ts'
 import { strategyOf } from '../../src/databases/reset/strategies.ts'
 import type { ResetName } from '../../src/databases/reset/strategy.ts'
 import { functionMigrator } from '../../src/migrators/function.ts'
@@ -130,8 +130,7 @@ export class World {
       address: { host, port },
       install: async (session) => {
         if (admin !== undefined) await session.query(admin)
-        await installLease(session)
-        await strategyOf(options.reset ?? 'truncate').install(session, { bookkeeping })
+        await installReset(session, strategyOf(options.reset ?? 'rows'), { bookkeeping })
       },
     }
   }
@@ -179,7 +178,8 @@ export class World {
       serverMajor: binaries.major,
       template: { id: template.id, name: template.name },
       shared: undefined,
-      reset: 'truncate',
+      reset: 'rows',
+      onDdl: 'defer',
       poolMax: 3,
       env: ['DATABASE_URL'],
       ...options,

@@ -7,7 +7,7 @@ import type { Session } from '../../postgres/index.ts'
  * Left out: what a reset itself changes (files of tables and sequences), temporary objects, and comments.
  */
 export const CATALOG_FUNCTION = `
-create table testdb.catalog (content text not null);
+create table testdb.catalog (content text not null, settings text not null);
 create function testdb.read_catalog() returns text language sql set search_path = pg_catalog as $catalog$
   with spaces as (
     select oid from pg_namespace where nspname !~ '^pg_' and nspname not in ('information_schema', 'testdb')
@@ -46,21 +46,26 @@ create function testdb.read_catalog() returns text language sql set search_path 
     select concat_ws(' ', 'default rights', oid, xmin) from pg_default_acl
     union all
     select concat_ws(' ', 'large object', oid) from pg_largeobject_metadata
-    union all
-    select concat_ws(' ', 'setting', setrole, setconfig) from pg_db_role_setting
-     where setdatabase = (select oid from pg_database where datname = current_database())
-    union all
-    select concat_ws(' ', 'database', datdba, datacl, datconnlimit) from pg_database where datname = current_database()
   )
   select count(*) || ':' || coalesce(sum(hashtextextended(part, 0)::numeric), 0) from parts
 $catalog$;
+
+-- What belongs to the database itself, which a clone is given anew.
+create function testdb.read_settings() returns text language sql set search_path = pg_catalog as $settings$
+  select concat_ws(' ', d.datdba, d.datacl, d.datconnlimit, (select string_agg(concat_ws(' ', setrole, setconfig), ',' order by setrole)
+    from pg_db_role_setting where setdatabase = d.oid)) from pg_database d where d.datname = current_database()
+$settings$;
 `
 
-/** Remembers the catalog of a database that is fresh. Compared with the clone's own, because a clone has settings given anew. */
-export async function rememberCatalog(session: Session): Promise<void> {
-  await session.query('truncate testdb.catalog')
-  await session.query('insert into testdb.catalog select testdb.read_catalog()')
+/** The last thing that is installed in a template: its clones have the same objects. */
+export async function installCatalog(session: Session): Promise<void> {
+  await session.query(`insert into testdb.catalog select testdb.read_catalog(), ''`)
+}
+
+/** Remembers the settings of a clone that is fresh; the rest it has from its template. */
+export async function rememberSettings(session: Session): Promise<void> {
+  await session.query('update testdb.catalog set settings = testdb.read_settings()')
 }
 
 /** SQL that is true while nothing has been defined, changed or dropped since; false when the memory of it is gone. */
-export const IS_UNCHANGED = `coalesce((select content = testdb.read_catalog() from testdb.catalog), false)`
+export const IS_UNCHANGED = `coalesce((select settings = testdb.read_settings() and content = testdb.read_catalog() from testdb.catalog), false)`

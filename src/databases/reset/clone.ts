@@ -3,8 +3,7 @@ import type { ResetStrategy } from './strategy.ts'
 
 export const cloneReset: ResetStrategy = {
   name: 'clone',
-  installs: 'lease',
+  sql: '',
   leavesClean: true,
-  install: async () => undefined,
   reset: (database) => database.replace(),
 }

@@ -7,13 +7,14 @@ import { TestDbError } from '../../errors.ts'
 import { LOCK_SPACE, type Session } from '../../postgres/index.ts'
 import { CATALOG_FUNCTION, IS_UNCHANGED } from './catalog.ts'
 
-const LEASE_TABLE = `
+/** What every template carries. */
+export const LEASE = `
 create schema testdb;
 create unlogged table testdb.lease (held bool not null, clean bool not null, run_id int);
 insert into testdb.lease values (false, true, null);
-`
+${CATALOG_FUNCTION}`
 
-/** Installs what every template carries. Throws `TESTDB_TEMPLATE_BUILD_FAILED` when a migration has taken the schema's name. */
+/** Throws `TESTDB_TEMPLATE_BUILD_FAILED` when a migration has taken the schema's name. */
 export async function installLease(session: Session): Promise<void> {
   const { rowCount } = await session.query(`select from pg_namespace where nspname = 'testdb'`)
   if (rowCount !== 0) {
@@ -22,8 +23,7 @@ export async function installLease(session: Session): Promise<void> {
       fixes: ['Give that schema another name.', 'Run `npx testdb doctor` to check again.'],
     })
   }
-  await session.query(LEASE_TABLE)
-  await session.query(CATALOG_FUNCTION)
+  await session.query(LEASE)
 }
 
 export interface LeaseRow {

@@ -3,8 +3,7 @@ import type { ResetStrategy } from './strategy.ts'
 
 export const noReset: ResetStrategy = {
   name: 'none',
-  installs: 'lease',
+  sql: '',
   leavesClean: false,
-  install: async () => undefined,
   reset: async () => undefined,
 }

@@ -1,10 +1,12 @@
 /** The list of the ways to put a database back. */
 import { cloneReset } from './clone.ts'
 import { noReset } from './none.ts'
+import { rowsReset } from './rows/rows.ts'
 import type { ResetName, ResetStrategy } from './strategy.ts'
 import { truncateReset } from './truncate.ts'
 
 const STRATEGIES: Readonly<Record<ResetName, ResetStrategy>> = {
+  rows: rowsReset,
   truncate: truncateReset,
   clone: cloneReset,
   none: noReset,

@@ -1,7 +1,10 @@
 /** The contract of the ways to put a database back. */
 import type { Session } from '../../postgres/index.ts'
 
-export type ResetName = 'truncate' | 'clone' | 'none'
+export type ResetName = 'rows' | 'truncate' | 'clone' | 'none'
+
+/** What happens when a test has changed the schema and sessions are in the way of a fresh clone. */
+export type OnDdl = 'defer' | 'recreate'
 
 /** A database that this process leases, as a strategy sees it. */
 export interface Resettable {
@@ -10,6 +13,8 @@ export interface Resettable {
   readonly session: Session
   /** Puts a fresh clone of the same name in its place; ends every other session on it. */
   replace(): Promise<void>
+  /** Notes that the schema differs from the template's; the database is replaced as soon as that disturbs nobody. */
+  outdate(changes: string, after: string | undefined): Promise<void>
 }
 
 export interface InstallOptions {
@@ -17,14 +22,31 @@ export interface InstallOptions {
   readonly bookkeeping: readonly { readonly schema?: string | undefined; readonly table: string }[]
 }
 
+export interface ResetOptions {
+  /** The test that has just ended, for messages. */
+  readonly after: string | undefined
+}
+
+/** States above the template's that `reset` returns to; level 0 is the template. */
+export interface Checkpoints {
+  /** Remembers the present state; gives its level, or null when nothing has changed since the last one. */
+  push(database: Resettable, after: string | undefined): Promise<number | null>
+  /** Forgets the levels above `level`. A reset must follow. */
+  pop(database: Resettable, level: number, after: string | undefined): Promise<void>
+}
+
 export interface ResetStrategy {
   readonly name: ResetName
-  /** Names what `install` puts into the template beside the lease; equal names mean equal templates. */
-  readonly installs: 'copies' | 'lease'
-  /** Runs in the migrated database before it is sealed, as the admin. */
-  install(session: Session, options: InstallOptions): Promise<void>
+  /** Functions and tables that the template carries beside the lease. A part of its hash: equal texts mean equal templates. */
+  readonly sql: string
+  /** Fills them, in the migrated database before it is sealed, as the admin. */
+  install?(session: Session, options: InstallOptions): Promise<void>
   /** Puts the database back to the migrated state. Throws what the server throws; the caller then replaces the database. */
-  reset(database: Resettable): Promise<void>
+  reset(database: Resettable, options: ResetOptions): Promise<void>
+  /** Runs in a clone of a template that went through a crash of the server, before a reset: unlogged tables are empty. */
+  recover?(session: Session): Promise<void>
+  /** Undefined: a reset always returns to the template. */
+  readonly checkpoints?: Checkpoints
   /** True when a database that was reset equals its template, so that a later run may take it. */
   readonly leavesClean: boolean
 }

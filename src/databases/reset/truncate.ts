@@ -7,33 +7,23 @@
  *
  * Left as it is: DDL, large objects, tables that belong to an extension.
  */
-import { publish } from '../../events.ts'
-import { describeActivity, endSessions, isSqlState, type Session, sessionsOf } from '../../postgres/index.ts'
-import type { InstallOptions, ResetStrategy } from './strategy.ts'
+import { withoutLateWork } from './late-work.ts'
+import type { ResetStrategy } from './strategy.ts'
 import { INSTALL_COPIES, TRUNCATE_FUNCTION } from './truncate-sql.ts'
 
 export const truncateReset: ResetStrategy = {
   name: 'truncate',
-  installs: 'copies',
+  sql: TRUNCATE_FUNCTION,
   leavesClean: true,
 
-  async install(session: Session, { bookkeeping }: InstallOptions): Promise<void> {
-    await session.query(TRUNCATE_FUNCTION)
+  async install(session, { bookkeeping }) {
     await session.query(INSTALL_COPIES, [JSON.stringify(bookkeeping)])
   },
 
-  async reset({ name, session }): Promise<void> {
-    try {
-      await session.query('select testdb.truncate()')
-    } catch (error) {
-      if (!isSqlState(error, 'lockNotAvailable', 'deadlockDetected')) throw error
-      // Work of the previous test that nobody awaited still holds locks. It can not be left to write into the next test.
-      const busy = (await sessionsOf(session, name)).filter((one) => one.state !== 'idle')
-      await endSessions(session, name, 'busy')
-      publish('warning.raised', {
-        message: `ended ${busy.length} session(s) that still worked on ${name} after the test: ${busy.map(describeActivity).join('; ')}`,
-      })
-      await session.query('select testdb.truncate()')
-    }
+  async reset(database, { after }) {
+    await withoutLateWork(database, after, () => database.session.query('select testdb.truncate()'))
   },
+
+  // The copies fill unlogged tables, too.
+  recover: async () => undefined,
 }

@@ -3,8 +3,18 @@
  * on `globalThis` (29 and 30).
  */
 
+/** A describe block; the outermost one, which has no parent, is the file. */
+export interface Block {
+  readonly type: 'describeBlock'
+  readonly name: string
+  readonly parent?: Block
+  readonly children: readonly (Block | { readonly type: 'test' })[]
+  readonly hooks: { readonly type: string }[]
+}
+
 interface Circus {
-  readonly rootDescribeBlock: { readonly hooks: unknown[] }
+  readonly rootDescribeBlock: Block
+  readonly currentlyRunningTest: { readonly name: string; readonly parent: Block } | null
 }
 
 type Hook = () => Promise<void>
@@ -25,17 +35,60 @@ export function registerLast(hooks: Hooks): void {
   const block = circusState()?.rootDescribeBlock
   if (!block) return
   const ours = block.hooks.slice(-2)
-  block.hooks.push = function insertBeforeOurs(...added: unknown[]): number {
+  block.hooks.push = function insertBeforeOurs(...added: Block['hooks']): number {
     this.splice(this.length - ours.length, 0, ...added)
     return this.length
   }
 }
 
 /** Registers a hook that runs before those of the test file; call it before `registerLast`. */
-export function beforeAnything(check: () => void): void {
-  const globals = globalThis as unknown as { beforeEach(hook: () => void): void }
+export function beforeAnything(check: () => void | Promise<void>): void {
+  const globals = globalThis as unknown as { beforeEach(hook: () => void | Promise<void>): void }
   globals.beforeEach(check)
 }
+
+const hasHooks = ({ hooks }: Block): boolean => hooks.some(({ type }) => type === 'beforeAll')
+
+/** The file and the blocks with hooks around a block, itself included, from the file inwards. */
+export function pathOf(inner: Block): Block[] {
+  const path: Block[] = []
+  for (let block: Block | undefined = inner; block; block = block.parent) {
+    if (block.parent === undefined || hasHooks(block)) path.unshift(block)
+  }
+  return path
+}
+
+/** Calls `enter` before the `beforeAll` hooks of the file and of each block in it; call it before `registerLast`. */
+export function beforeBlocks(enter: (path: readonly Block[]) => Promise<void>): void {
+  const globals = globalThis as unknown as { beforeAll(hook: Hook): void }
+  globals.beforeAll(async () => {
+    // The file is collected only now.
+    const root = circusState()?.rootDescribeBlock
+    if (!root) return
+    insertHooks(root, enter)
+    await enter([root])
+  })
+}
+
+function insertHooks(parent: Block, enter: (path: readonly Block[]) => Promise<void>): void {
+  for (const block of parent.children) {
+    if (block.type !== 'describeBlock') continue
+    const fn = (): Promise<void> => enter(pathOf(block))
+    const hook = {
+      type: 'beforeAll',
+      fn,
+      parent: block,
+      asyncError: new Error('testdb'),
+      seenDone: false,
+      timeout: undefined,
+    }
+    if (hasHooks(block)) block.hooks.unshift(hook)
+    insertHooks(block, enter)
+  }
+}
+
+/** The test that runs, or whose hooks run. */
+export const runningTest = (): Circus['currentlyRunningTest'] => circusState()?.currentlyRunningTest ?? null
 
 /** Calls `action` when the file is through, whether or not any hook was run. Only Jest 30 tells. */
 export function afterEverything(action: Hook): void {

@@ -7,8 +7,17 @@
  */
 import { TestDbError } from '../../errors.ts'
 import { assertHeld } from '../held.ts'
+import { Suites } from '../suites.ts'
 import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
-import { afterEverything, beforeAnything, registerLast } from './circus.ts'
+import {
+  afterEverything,
+  type Block,
+  beforeAnything,
+  beforeBlocks,
+  pathOf,
+  registerLast,
+  runningTest,
+} from './circus.ts'
 import { runOf } from './published.ts'
 
 // Outside of Jest this file is only looked at.
@@ -29,10 +38,17 @@ export default async function setup(): Promise<void> {
 
 function registerHooks(): void {
   const leave = (): Promise<void> => leaveFile(false)
-  beforeAnything(() => assertHeld(currentDatabase()))
+  const database = currentDatabase()
+  const suites = database && new Suites<Block>(database, ({ name }) => name)
+  if (suites) beforeBlocks((path) => suites.enter(path))
+  beforeAnything(async () => {
+    assertHeld(database)
+    const test = runningTest()
+    if (test) await suites?.at(pathOf(test.parent))
+  })
   registerLast({
     afterEach: async () => {
-      await currentDatabase()?.reset()
+      await suites?.leaveTest(runningTest()?.name ?? 'unknown')
     },
     afterAll: leave,
   })

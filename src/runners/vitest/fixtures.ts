@@ -5,14 +5,14 @@
  * `process.env.DATABASE_URL` while it is imported does not find it.
  */
 import { test as base, inject } from 'vitest'
-import type { Database } from '../../databases/database.ts'
+import type { Database, WorkerDatabase } from '../../databases/database.ts'
 import { assertHeld } from '../held.ts'
 import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
 import { contextOf } from './injected.ts'
 
 interface FileFixtures {
   /** The file's hold on its database. Undefined when the setup file has it. */
-  readonly testdbFile: { readonly database: Database; readonly ownsReset: boolean }
+  readonly testdbFile: { readonly database: WorkerDatabase; readonly ownsReset: boolean }
 }
 
 export interface Fixtures {
@@ -45,10 +45,10 @@ export const test = base.extend<Fixtures & FileFixtures>({
     },
     { scope: 'file' },
   ],
-  db: async ({ testdbFile }, use) => {
+  db: async ({ testdbFile, task }, use) => {
     assertHeld(currentDatabase())
     await use(testdbFile.database)
-    if (testdbFile.ownsReset) await testdbFile.database.reset()
+    if (testdbFile.ownsReset) await testdbFile.database.resetAfter(task.name, 0)
   },
 })
 export const it = test

@@ -125,7 +125,8 @@ export async function waitForStartLock<T>(
       told = true
       publish('server.starting', { summary: 'waiting for another process that is starting or stopping the server' })
     }
-    await delay(25 + Math.random() * 50)
+    // Short at first; later ones of many that wait must not take the processor away from the one that starts.
+    await delay((25 + Math.min(waited / 8, 150)) * (0.5 + Math.random()))
   }
 }
 

@@ -141,7 +141,8 @@ test('a state file that is damaged, or speaks of something else, is not believed
 
 test('data folder deleted while the server runs: it ends, and the next start makes a new one', async () => {
   const { options, pid } = await up()
-  await rm(options.cacheDir, { recursive: true, force: true })
+  // The server writes into it meanwhile.
+  await rm(options.cacheDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 10 })
   const server = await lab.module.startEmbedded(options)
   expect((await lab.status(options)).pid).not.toBe(pid)
   expect(await postmasterOf(server)).not.toBe('')

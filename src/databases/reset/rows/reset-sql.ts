@@ -1,0 +1,138 @@
+/** The functions that put a database back. */
+import { TEXT_FORMS } from './remember-sql.ts'
+
+/**
+ * How long a reset waits for work of the previous test (ms). Below the server's default `deadlock_timeout` of one second, so that
+ * the reset is never the victim of a deadlock.
+ */
+export const LOCK_WAIT_MS = 900
+
+export const SETTINGS = `set session_replication_role = replica set row_security = off set testdb.busy = on set lock_timeout = '${LOCK_WAIT_MS}ms' ${TEXT_FORMS}`
+
+export const RESET = `
+-- Takes the notes of what was written: the tables with their partitions and heirs. One statement, so one snapshot: a note that is
+-- committed later stays for the next reset.
+create function testdb.take_dirty(out rels oid[], out whole oid[]) language sql as $take$
+  with recursive taken as (delete from testdb.dirty returning rel, whole),
+    tree as (select rel, whole from taken union select i.inhrelid, true from tree join pg_catalog.pg_inherits i on i.inhparent = tree.rel)
+  select coalesce(array_agg(distinct rel), '{}'), coalesce(array_agg(distinct rel) filter (where whole), '{}') from tree
+$take$;
+
+-- Drops what tests have made. Returns what can only be undone by a fresh clone; its notes stay until there is one.
+create function testdb.undo_ddl() returns text language plpgsql as $undo$
+declare
+  r record;
+begin
+  -- RESTART alone leaves the definition as it was, and the value is put back with the others.
+  delete from testdb.ddl d using testdb.sequences b, pg_catalog.pg_sequence s
+   where d.tag = 'ALTER SEQUENCE' and not d.dropped and b.seq = d.objid and s.seqrelid = d.objid and s::text = b.definition;
+  for r in
+    select distinct on (d.classid, d.objid) d.classid, d.objid from testdb.ddl d
+     where d.objid is not null and not exists (select from testdb.known k where k.classid = d.classid and k.objid = d.objid)
+  loop
+    -- Something else may have taken it along.
+    perform testdb.drop_object(r.classid, r.objid);
+    delete from testdb.ddl d where d.classid = r.classid and d.objid = r.objid;
+  end loop;
+  return (select string_agg(distinct concat_ws(' ', d.tag, d.identity), ', ') from testdb.ddl d where not d.dependent);
+end $undo$;
+
+create function testdb.drop_object(class_id oid, object_id oid) returns void language plpgsql as $drop$
+declare
+  object record;
+begin
+  select * into object from pg_catalog.pg_identify_object(class_id, object_id, 0);
+  if object.identity is not null then
+    execute format('drop %s if exists %s cascade', case object.type when 'statistics object' then 'statistics' else replace(object.type, '-', ' ') end, object.identity);
+  end if;
+end $drop$;
+
+-- Puts back the rows of one table; tells whether it has grown so much that it should be vacuumed.
+create function testdb.put_back(t testdb.tables, whole bool) returns bool language plpgsql as $put_back$
+begin
+  if whole or t.remove_keyed is null then
+    execute t.remove;
+    if t.restore is not null then
+      execute t.restore;
+    end if;
+  else
+    execute t.remove_keyed;
+    if t.restore_keyed is not null then
+      execute t.restore_keyed;
+    end if;
+  end if;
+  if t.remove_keyed is not null then
+    execute 'delete from testdb.keys_' || t.rel;
+  end if;
+  return pg_relation_size(t.rel) > 8192 * (64 + 2 * t.pages);
+end $put_back$;
+
+-- The one call after each test. "schema_changes": what the test changed in the schema and only a fresh clone undoes.
+-- "vacuum": tables that have grown, for the caller, because a function can not vacuum.
+create function testdb.reset(out schema_changes text, out vacuum text[]) language plpgsql security definer ${SETTINGS} as $reset$
+declare
+  rels oid[] := '{}';
+  whole oid[];
+  remembered text := (select large_objects from testdb.state);
+  keyed bool := false;
+  t testdb.tables;
+  r record;
+begin
+  -- Waits for every open transaction that wrote.
+  lock table testdb.dirty, testdb.ddl in share row exclusive mode;
+  if exists (select from testdb.ddl) then
+    schema_changes := testdb.undo_ddl();
+  end if;
+  if remembered = '0' then
+    perform lo_unlink(oid) from pg_largeobject_metadata;
+  elsif remembered <> testdb.large_objects() then
+    raise exception 'large objects were changed';
+  end if;
+
+  if exists (select from testdb.dirty) then
+    select d.rels, d.whole into rels, whole from testdb.take_dirty() d;
+    for t in select * from testdb.tables where rel = any (rels) loop
+      continue when schema_changes is not null and not exists (select from pg_class where oid = t.rel);
+      if t.remove_keyed is not null and not keyed then
+        -- Few keys in large tables, but the planner has no statistics of the keys.
+        perform set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+        keyed := true;
+      end if;
+      if testdb.put_back(t, t.rel = any (whole)) then
+        vacuum := array_append(vacuum, testdb.name_of(t.rel));
+      end if;
+      if t.remove_keyed is not null and pg_relation_size('testdb.keys_' || t.rel) > 131072 then
+        vacuum := array_append(vacuum, 'testdb.keys_' || t.rel);
+      end if;
+    end loop;
+    for r in select * from testdb.views where rel = any (rels) order by rel loop
+      if not r.fresh then
+        raise exception 'the materialized view % was refreshed; the rows it has in the template are older', testdb.name_of(r.rel);
+      end if;
+      execute format('refresh materialized view %s %s', testdb.name_of(r.rel), case when r.populated then '' else 'with no data' end);
+      update testdb.views set touched = true where rel = r.rel;
+    end loop;
+    if pg_relation_size('testdb.dirty') > 131072 then
+      vacuum := array_append(vacuum, 'testdb.dirty');
+    end if;
+  end if;
+
+  -- nextval() leaves no note, and a rollback does not undo it: every sequence is looked at.
+  if schema_changes is null then
+    perform setval(seq, last, called) from testdb.moved_sequences() where cache = 1;
+  end if;
+  for r in select * from testdb.sequences where schema_changes is not null or cache > 1 loop
+    continue when schema_changes is not null and not exists (select from pg_class where oid = r.seq);
+    if r.cache > 1 and exists (select from testdb.moved_sequences() m where m.seq = r.seq) then
+      -- Other sessions go on with the values that they have cached, unless the sequence is altered.
+      execute format('alter sequence %s restart', testdb.name_of(r.seq));
+    end if;
+    perform setval(r.seq, r.last, r.called);
+  end loop;
+end $reset$;
+
+-- A crash of the server empties unlogged tables, in the template too: the next reset fills them.
+create function testdb.recover() returns void language sql as $recover$
+  insert into testdb.dirty select t.rel, true from testdb.tables t join pg_catalog.pg_class c on c.oid = t.rel where c.relpersistence = 'u'
+$recover$;
+`

@@ -1,0 +1,71 @@
+/**
+ * What `beforeAll` hooks have made stays for the tests of their describe block, and goes with it: a checkpoint for each block.
+ *
+ *   enter(block) ──► its hooks run ──► at([…, block]) remembers what they have made ──► its tests, each put back to that
+ *        │                                                                                   │
+ *        └── at(another place), also when the hooks have thrown ──► what they have made is gone ◄──┘
+ *
+ * Runners do not tell when a block is left; it shows when the next hook or test is about to run, which is early enough.
+ */
+import type { WorkerDatabase } from '../databases/database.ts'
+import { messageOf } from '../errors.ts'
+import { publish } from '../events.ts'
+
+interface Entered<Block> {
+  readonly block: Block
+  /** The level that resets inside it return to; undefined until its hooks have run. */
+  level: number | undefined
+}
+
+/** `Block`: a describe block, or a file, as the runner knows it. */
+export class Suites<Block> {
+  readonly #database: WorkerDatabase
+  readonly #nameOf: (block: Block) => string
+  readonly #entered: Entered<Block>[] = []
+
+  constructor(database: WorkerDatabase, nameOf: (block: Block) => string) {
+    this.#database = database
+    this.#nameOf = nameOf
+  }
+
+  /** The hooks of the last block of the path are about to run. */
+  async enter(path: readonly Block[]): Promise<void> {
+    if (!this.#database.lease?.strategy.checkpoints) return
+    const block = path.at(-1)
+    await this.at(path.slice(0, -1))
+    if (block !== undefined) this.#entered.push({ block, level: undefined })
+  }
+
+  /** A test inside of these blocks, from the file inwards, is about to run. Only blocks with hooks count. */
+  async at(path: readonly Block[]): Promise<void> {
+    const lease = this.#database.lease
+    if (!lease?.strategy.checkpoints) return
+    const left = this.#entered.findIndex(({ block }, place) => block !== path[place])
+    if (left >= 0) {
+      this.#entered.splice(left)
+      await lease.rewind(this.#level)
+    }
+    for (const one of this.#entered) one.level ??= await this.#remember(one.block)
+  }
+
+  /** A test has ended: puts the database back to what it began with. */
+  async leaveTest(name: string): Promise<void> {
+    await this.#database.resetAfter(name, this.#level)
+  }
+
+  get #level(): number {
+    return this.#entered.findLast(({ level }) => level !== undefined)?.level ?? 0
+  }
+
+  async #remember(block: Block): Promise<number> {
+    const lease = this.#database.lease
+    try {
+      await lease?.checkpoint()
+    } catch (error) {
+      if (lease?.session.ended) throw error
+      const message = `what beforeAll hooks of "${this.#nameOf(block)}" have made is gone after its first test: ${messageOf(error)}`
+      publish('warning.raised', { message })
+    }
+    return lease?.level ?? 0
+  }
+}

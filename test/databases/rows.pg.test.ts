@@ -1,0 +1,197 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Lease } from '../../src/databases/lease.ts'
+import type { Session } from '../../src/postgres/index.ts'
+import { snapshotDatabase } from '../helpers/snapshot.ts'
+import { collect } from '../helpers/wait.ts'
+import { type TemplateOptions, type TestRun, World } from '../helpers/world.ts'
+import { everything, WRITES } from './everything.ts'
+
+let world: World
+let run: TestRun
+beforeAll(async () => {
+  world = await World.create()
+  run = await world.run()
+})
+afterAll(async () => {
+  await run.end()
+  await world.close()
+})
+
+async function lend(
+  options: TemplateOptions,
+): Promise<{ lease: Lease; admin: () => Promise<Session>; role: () => Promise<Session> }> {
+  const template = await world.template({ ...options, reset: 'rows' }, run)
+  const lease = await world.acquire(world.context(run, template, { reset: 'rows' }))
+  return { lease, admin: () => world.connect(lease.name), role: () => world.connect(lease.name, 'role') }
+}
+
+/** The one database of the tables below: each row must leave it as it was for the next one. */
+let lent: Awaited<ReturnType<typeof lend>>
+let original: Awaited<ReturnType<typeof snapshotDatabase>>
+beforeAll(async () => {
+  lent = await lend(everything)
+  await using session = await lent.admin()
+  original = await snapshotDatabase(session)
+  expect(Object.keys(original.tables).length).toBeGreaterThan(20)
+})
+
+const oidOf = async (session: Session): Promise<unknown> =>
+  (await session.query('select oid from pg_database where datname = current_database()')).rows
+
+/** What a test may also do here, because `rows` undoes it in place. */
+const FURTHER: [what: string, sql: string][] = [
+  ['an upsert', `insert into users (id, name) values (1, 'x') on conflict (id) do update set name = excluded.name`],
+  ['what migration tools write', `insert into migrations (name) values ('002')`],
+  ['a large object', `select lo_from_bytea(0, 'x')`],
+  [
+    'a table',
+    'create table made (id serial primary key, user_id int references users); insert into made default values',
+  ],
+  ['a table of another name', 'create table made (); alter table made rename to renamed'],
+  ['a table that is dropped again', 'create table made (); drop table made'],
+  ['a table from a query', 'create table made as select * from users; select * into made_too from users'],
+  [
+    'a partition',
+    `create table parts_3 partition of parts for values from ('2030-01-01') to ('2031-01-01'); insert into parts values (1, '2030-05-05')`,
+  ],
+  ['an heir', `create table dogs () inherits (animals); insert into dogs values ('rex')`],
+  [
+    'a view with a rule',
+    'create view seen as select * from users; create rule r as on insert to seen do instead nothing',
+  ],
+  ['a materialized view', 'create materialized view made as select * from users'],
+  ['an index', 'create index made on users (name)'],
+  [
+    'functions',
+    `create function f() returns int language sql as 'select 1'; create function f(int) returns int language sql as 'select 1'; create procedure p() language sql as 'select 1'`,
+  ],
+  ['a trigger', 'create trigger made after insert on users execute function note()'],
+  [
+    'types',
+    `create type mood as enum ('ok'); create type pair as (a int, b int); create domain small as int check (value < 9)`,
+  ],
+  [
+    'a schema with things in it',
+    'create schema made; create table made.t (id serial); create view made.v as select * from made.t',
+  ],
+  ['an extension', 'create extension citext'],
+  ['a policy', 'create policy made on users using (true)'],
+  ['a sequence', `create sequence made; select nextval('made')`],
+  [
+    'temporary objects',
+    'create temp table t (id serial primary key); create temp view v as select 1; create index on t (id)',
+  ],
+  ['a foreign data wrapper', 'create foreign data wrapper made; create server made foreign data wrapper made'],
+  [
+    'an operator and statistics',
+    `create operator === (leftarg = int, rightarg = int, function = int4eq); create statistics made on id, name from users`,
+  ],
+  ['analyze and vacuum', `insert into users (name) values ('x'); analyze; vacuum users`],
+  ['nothing that exists', 'create table if not exists users (id int); drop table if exists nowhere'],
+]
+
+test.each([...WRITES, ...FURTHER])('puts back: %s', async (_what, sql) => {
+  using warnings = collect('warning.raised')
+  // Idle ones do not disturb, and they keep a replacement away that would hide a fault.
+  await using session = await lent.admin()
+  for (const statement of sql.startsWith('do ') || sql.startsWith('begin') ? [sql] : sql.split('; '))
+    await session.query(statement)
+  await session.query('reset session_replication_role')
+  const oid = await oidOf(session)
+  await lent.lease.reset()
+  expect(await snapshotDatabase(session)).toEqual(original)
+  // By the function, and not by a clone.
+  expect(warnings.events).toEqual([])
+  expect(await oidOf(session)).toEqual(oid)
+})
+
+test('what comes next after a reset is what came first', async () => {
+  await using session = await lent.role()
+  const first = async (): Promise<unknown> => {
+    const { rows } = await session.query(
+      `with u as (insert into users (name) values ('x') returning id), p as (insert into posts (title) values ('x') returning id),
+            n as (insert into app.numbered default values returning id)
+       select u.id as user, p.id as post, n.id as number, nextval('app.free_set')::int as free from u, p, n`,
+    )
+    await lent.lease.reset()
+    return rows
+  }
+  expect(await first()).toEqual([{ user: 21, post: 6, number: 500, free: 40 }])
+  expect(await first()).toEqual([{ user: 21, post: 6, number: 500, free: 40 }])
+})
+
+test.each([
+  [
+    'a table',
+    `create table made (id serial primary key, u int references users); insert into made (u) values (1)`,
+    `insert into made (u) values (2); update made set u = null where id = 1`,
+  ],
+  [
+    'a partition',
+    `create table parts_3 partition of parts for values from ('2030-01-01') to ('2031-01-01'); insert into parts values (1, '2030-05-05')`,
+    'delete from parts',
+  ],
+  [
+    'a sequence, a view, a function and a type',
+    `create sequence made; select nextval('made'); create view seen as select 1 as n; create type mood as enum ('a'); create function f() returns int language sql as 'select 1'`,
+    `select nextval('made')`,
+  ],
+  [
+    'a materialized view',
+    `create materialized view made as select count(*) from users`,
+    `insert into users (name) values ('x'); refresh materialized view made`,
+  ],
+  [
+    'rows and sequences',
+    `update users set score = 7; insert into posts (user_id) values (1); select setval('app.empty_id_seq', 77, false)`,
+    `truncate users cascade; select setval('app.empty_id_seq', 5, false)`,
+  ],
+])('a checkpoint keeps what was made before it: %s', async (_what, before, later) => {
+  using warnings = collect('warning.raised')
+  await using session = await lent.admin()
+  await session.query(before)
+  const level = await lent.lease.checkpoint()
+  const kept = await snapshotDatabase(session)
+  expect(kept).not.toEqual(original)
+  for (const _round of [1, 2]) {
+    await session.query(later)
+    await lent.lease.reset()
+    expect(await snapshotDatabase(session)).toEqual(kept)
+  }
+  expect(level).toBe(1)
+  await lent.lease.rewind(0)
+  expect(await snapshotDatabase(session)).toEqual(original)
+  expect(warnings.events).toEqual([])
+})
+
+test('checkpoints lie on each other, and nothing new makes none', async () => {
+  using warnings = collect('warning.raised')
+  await using session = await lent.admin()
+  const states: unknown[] = []
+  for (const name of ['one', 'two', 'three']) {
+    await session.query(`insert into users (name) values ('${name}'); delete from users where id = 20; truncate flags`)
+    states.push(await snapshotDatabase(session))
+    expect(await lent.lease.checkpoint()).toBe(states.length)
+    expect(await lent.lease.checkpoint()).toBe(states.length)
+  }
+  for (const level of [3, 2, 1]) {
+    await session.query(`delete from users; select nextval('app.free')`)
+    await lent.lease.rewind(level)
+    expect(warnings.events).toEqual([])
+    expect(await snapshotDatabase(session)).toEqual(states[level - 1])
+  }
+  await lent.lease.rewind(0)
+  expect(await snapshotDatabase(session)).toEqual(original)
+})
+
+test('a changed table can not be kept by a checkpoint', async () => {
+  const { lease, admin } = await lend({ sql: 'create table t (n int); insert into t values (1)' })
+  await using session = await admin()
+  await session.query('alter table t add column m int; insert into t values (2)')
+  await expect(lease.checkpoint()).rejects.toMatchObject({
+    code: 'TESTDB_CHECKPOINT_FAILED',
+    what: `no checkpoint of ${lease.name}: the schema was changed: ALTER TABLE public.t`,
+  })
+  await lease.reset()
+  expect((await session.query('select n from t')).rows).toEqual([{ n: 1 }])
+})
