@@ -5,6 +5,7 @@
 import { acquireLease } from './databases/allocator.ts'
 import type { RunContext } from './databases/context.ts'
 import { WorkerDatabase } from './databases/database.ts'
+import { acquireFresh } from './databases/fresh.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
 import { isConnectionLoss, isSqlState } from './postgres/index.ts'
 
@@ -19,7 +20,8 @@ export interface AcquireWorkerOptions {
  */
 export async function acquireDatabase(context: RunContext, options: AcquireWorkerOptions): Promise<WorkerDatabase> {
   if (context.shared !== undefined) return new WorkerDatabase(context, context.shared, options.slot)
-  const lease = await acquireLease(context, options.slot).catch((error: unknown) => {
+  const acquire = context.scope === 'worker' ? acquireLease : acquireFresh
+  const lease = await acquire(context, options.slot).catch((error: unknown) => {
     throw explained(error, context)
   })
   return new WorkerDatabase(context, lease, options.slot)

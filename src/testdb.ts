@@ -2,6 +2,8 @@
  * The composition root: server → registry → run → template, and what a run hands to its workers.
  * Everything above (runners, CLI, `createTestDb`) starts a run here; everything below knows nothing of the whole.
  */
+import { availableParallelism } from 'node:os'
+import { chooseAndAnnounce } from './choose-migrator.ts'
 import type { ResolvedConfig } from './config/config.ts'
 import {
   beginRun,
@@ -20,10 +22,10 @@ import { installedBy, installReset } from './databases/reset/install.ts'
 import { usableReset } from './databases/reset/rights.ts'
 import { strategyOf } from './databases/reset/strategies.ts'
 import type { ResetName } from './databases/reset/strategy.ts'
+import { SpareQueue } from './databases/spares.ts'
 import { messageOf } from './errors.ts'
 import { publish } from './events.ts'
 import { failingOnExit } from './exit-guard.ts'
-import { chooseMigrator } from './migrators/detect.ts'
 import type { Migrator } from './migrators/migrator.ts'
 import { loadSeed } from './migrators/seed.ts'
 import { openSession } from './open-server.ts'
@@ -86,6 +88,7 @@ class ActiveRun implements Run {
   /** Undefined until its time has come. */
   #sweep: Promise<unknown> | undefined
   #sweepTimer: NodeJS.Timeout | undefined
+  #spares: SpareQueue | undefined
 
   constructor(config: ResolvedConfig, server: Server, session: Session, role: Role, runId: number, reset: ResetName) {
     this.config = config
@@ -109,6 +112,7 @@ class ActiveRun implements Run {
     const { config } = this
     // One session does both: its locks would not keep the two apart, and a DROP can not run inside the seal's transaction.
     await this.#sweep
+    await this.#spares?.stop()
     const migrator = await chooseAndAnnounce(config, this.#hash === undefined)
     const seed = await loadSeed(config.seed, config.root)
     const strategy = strategyOf(this.#reset)
@@ -125,7 +129,10 @@ class ActiveRun implements Run {
       },
       { root: config.root, ...config.hash },
     )
-    if (hash === this.#hash) return false
+    if (hash === this.#hash) {
+      this.#fillSpares()
+      return false
+    }
     const template = config.isolation === 'shared' ? undefined : await this.#ensureTemplate(hash, migrator, seed)
     if (!template) await this.#migrateShared(migrator)
     this.#context = {
@@ -140,11 +147,20 @@ class ActiveRun implements Run {
       shared: template ? undefined : this.#server.admin.database,
       reset: this.#reset,
       onDdl: config.onDdl,
+      scope: config.scope,
+      keepOnFailure: config.keepOnFailure,
       poolMax: config.pool.max,
       env: config.env,
     }
     this.#hash = hash
+    this.#fillSpares()
     return true
+  }
+
+  #fillSpares(): void {
+    if (this.config.scope === 'worker') return
+    this.#spares = new SpareQueue(this.#session, this.context, availableParallelism() + 1)
+    this.#spares.start()
   }
 
   async #ensureTemplate(
@@ -213,6 +229,8 @@ class ActiveRun implements Run {
   }
 
   async close(): Promise<void> {
+    // What it leaves when the session is lost, the next run sweeps.
+    await this.#spares?.clear().catch(() => undefined)
     await this.#sweepOnce()
     if (!this.#session.lost.aborted) await endRun(this.#session, this.#runId).catch(() => undefined)
     await this.#session.close()
@@ -222,23 +240,4 @@ class ActiveRun implements Run {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
-}
-
-async function chooseAndAnnounce(config: ResolvedConfig, announce: boolean): Promise<Migrator> {
-  const project = { root: config.root, environment: config.environment }
-  if (config.migrator) {
-    const migrator = await config.migrator.load(project)
-    if (announce) {
-      publish('migrator.detected', {
-        name: migrator.name,
-        summary: migrator.summary,
-        reason: 'set in the configuration',
-      })
-    }
-    return migrator
-  }
-  const { definition, reason } = await chooseMigrator(config.root, config.environment)
-  const migrator = await definition.load(project)
-  if (announce) publish('migrator.detected', { name: migrator.name, summary: migrator.summary, reason })
-  return migrator
 }

@@ -1,5 +1,6 @@
 /** Turns whatever was thrown into text for people. */
-import { isTestDbError, messageOf } from '../errors.ts'
+import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
+import { isConnectionLoss } from '../postgres/index.ts'
 
 /** A refusal that has no code of its own: the message says everything. Exit code 1. */
 export class Refusal extends Error {
@@ -11,6 +12,11 @@ export function describeError(error: unknown, { stack }: { readonly stack: boole
   if (stack && error instanceof Error) return withCauses(error)
   const message = messageOf(error) || 'unknown reason'
   if (isTestDbError(error) || error instanceof Refusal) return message
+  // In the middle of connecting the driver says so in words only.
+  if (isConnectionLoss(error)) {
+    return new TestDbError('TESTDB_SERVER_LOST', `the server has ended a connection of this command: ${message}`)
+      .message
+  }
   return `testdb failed unexpectedly: ${message}\nSet TESTDB_LOG=debug to see where.`
 }
 

@@ -62,6 +62,10 @@ export function createProgram(terminal: Terminal, exit: (code: number) => void):
     .option('--force', 'stop it although runs are using it')
     .action(async () => exit(await (await import('./down.ts')).down(optionsOf(down), terminal)))
 
+  const url = command('url', 'print the connection string of a database, password included', 'url testdb_shop_4')
+    .argument('<name>', 'the database, as `testdb status` lists it')
+    .action(async (name: string) => exit(await (await import('./url.ts')).url(name, optionsOf(url), terminal)))
+
   const prune = command('prune', 'remove templates and databases that no live run uses', 'prune --keep-days 7')
     .option('--keep-days <days>', 'keep templates that were used within this many days', keepDays, 0)
     .option('--dry-run', 'only list what would be removed')

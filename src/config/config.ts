@@ -22,8 +22,9 @@ export interface UrlServerConfig {
 
 export type ServerConfig = EmbeddedServerConfig | UrlServerConfig
 export type Isolation = 'database' | 'shared'
-export type ResetName = 'rows' | 'truncate' | 'clone' | 'none'
+export type ResetName = 'rows' | 'truncate' | 'rollback' | 'clone' | 'none'
 export type OnDdl = 'defer' | 'recreate'
+export type Scope = 'worker' | 'file' | 'test'
 
 /** The argument of `defineConfig`. Every key is optional. */
 export interface TestDbConfig {
@@ -41,6 +42,10 @@ export interface TestDbConfig {
    * ends the sessions and replaces it at once. @default 'defer'
    */
   readonly onDdl?: OnDdl
+  /** Who shares a database: all files of a `worker`, the tests of a `file`, or nobody (`test`). @default 'worker' */
+  readonly scope?: Scope
+  /** Keep the database of a failed test and print its address; a day at most, and ten of a project. @default false */
+  readonly keepOnFailure?: boolean
   readonly pool?: {
     /** Connections at most in each pool that testdb makes or configures. @default 10 */
     readonly max?: number
@@ -78,6 +83,8 @@ export interface ResolvedConfig {
   readonly isolation: Isolation
   readonly reset: ResetName
   readonly onDdl: OnDdl
+  readonly scope: Scope
+  readonly keepOnFailure: boolean
   readonly pool: { readonly max: number }
   readonly env: readonly string[] | false
   readonly role: { readonly superuser: boolean }

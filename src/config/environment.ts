@@ -1,8 +1,8 @@
 /** The environment variables of testdb: one table for reading them, for the documentation and for `testdb doctor`. */
 import { publish } from '../events.ts'
-import type { Isolation, ResetName } from './config.ts'
+import type { Isolation, ResetName, Scope } from './config.ts'
 import { describeValue } from './describe-value.ts'
-import { IDLE, ISOLATION, isPostgresUrl, POOL_MAX, RESET, URL_EXPECTED } from './schema.ts'
+import { IDLE, ISOLATION, isPostgresUrl, POOL_MAX, RESET, SCOPE, URL_EXPECTED } from './schema.ts'
 
 /** What the environment says; a variable that is unset, empty or wrong is left out. */
 export interface EnvironmentValues {
@@ -11,6 +11,7 @@ export interface EnvironmentValues {
   readonly poolMax?: number
   readonly idle?: number
   readonly reset?: ResetName
+  readonly scope?: Scope
   readonly isolation?: Isolation
 }
 
@@ -79,6 +80,13 @@ const READ = {
     meaning: 'How a database is put back between tests.',
     expected: RESET.expected,
     parse: oneOf<ResetName>(RESET.values),
+  },
+  scope: {
+    name: 'TESTDB_SCOPE',
+    key: 'scope',
+    meaning: 'Who shares a database.',
+    expected: SCOPE.expected,
+    parse: oneOf<Scope>(SCOPE.values),
   },
   isolation: {
     name: 'TESTDB_ISOLATION',

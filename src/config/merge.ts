@@ -48,6 +48,8 @@ export function merge(layers: Layers): MergedConfig {
     isolation,
     reset: pick('reset', (c) => c.reset, isolation === 'shared' ? 'none' : 'rows'),
     onDdl: pick('onDdl', (c) => c.onDdl, 'defer'),
+    scope: pick('scope', (c) => c.scope, 'worker'),
+    keepOnFailure: pick('keepOnFailure', (c) => c.keepOnFailure, false),
     pool: Object.freeze({ max: pick('pool.max', (c) => c.pool?.max, 10) }),
     env: env === false ? false : list(env),
     role: Object.freeze({ superuser: pick('role.superuser', (c) => c.role?.superuser, false) }),
@@ -62,9 +64,10 @@ export function merge(layers: Layers): MergedConfig {
 }
 
 function asConfig(values: EnvironmentValues): TestDbConfig {
-  const { reset, isolation, idle, poolMax } = values
+  const { reset, scope, isolation, idle, poolMax } = values
   return {
     ...(reset === undefined ? {} : { reset }),
+    ...(scope === undefined ? {} : { scope }),
     ...(isolation === undefined ? {} : { isolation }),
     ...(idle === undefined ? {} : { idle }),
     ...(poolMax === undefined ? {} : { pool: { max: poolMax } }),

@@ -71,10 +71,10 @@ function settle(layers: Layers, known: readonly Problem[]): { config: MergedConf
 
 interface Conflict extends SourceProblem {
   /** The keys that do not go together, the one to give up first. */
-  readonly between: readonly ('reset' | 'isolation' | 'server')[]
+  readonly between: readonly ('reset' | 'isolation' | 'server' | 'scope')[]
 }
 
-function findConflicts({ isolation, reset, server }: MergedConfig): Conflict[] {
+function findConflicts({ isolation, reset, server, scope }: MergedConfig): Conflict[] {
   const conflicts: Conflict[] = []
   const add = (path: string, between: Conflict['between'], message: string): void => {
     conflicts.push({ path, between, message, source: 'all values together' })
@@ -82,6 +82,10 @@ function findConflicts({ isolation, reset, server }: MergedConfig): Conflict[] {
   if (isolation === 'shared' && reset !== 'none') {
     const why = "because isolation is 'shared' and others use the same database"
     add('reset', ['reset', 'isolation'], `expected 'none', ${why}, got '${reset}'`)
+  }
+  if (isolation === 'shared' && scope !== 'worker') {
+    const why = "because isolation is 'shared' and there is one database for all"
+    add('scope', ['scope', 'isolation'], `expected 'worker', ${why}, got '${scope}'`)
   }
   if (isolation === 'shared' && server.kind !== 'url') {
     const needed = "server: { kind: 'url', url: … } or TESTDB_URL"

@@ -36,9 +36,10 @@ const variableNames = texts("the name of an environment variable such as 'DATABA
 
 export const ISOLATION = { expected: "'database' or 'shared' in this version", values: ['database', 'shared'] } as const
 export const RESET = {
-  expected: "'rows', 'truncate', 'clone' or 'none' in this version",
-  values: ['rows', 'truncate', 'clone', 'none'],
+  expected: "'rows', 'truncate', 'rollback', 'clone' or 'none' in this version",
+  values: ['rows', 'truncate', 'rollback', 'clone', 'none'],
 } as const
+export const SCOPE = { expected: "'worker', 'file' or 'test'", values: ['worker', 'file', 'test'] } as const
 const PORT = { expected: 'an integer from 1 to 65535', min: 1, max: 65_535 } as const
 export const POOL_MAX = { expected: 'an integer from 1 to 1000', min: 1, max: 1000 } as const
 export const IDLE = { expected: 'an integer from 0 to 86400000 (milliseconds)', min: 0, max: 86_400_000 } as const
@@ -94,6 +95,8 @@ const configEntries = {
   isolation: v.optional(v.picklist(ISOLATION.values, ISOLATION.expected)),
   reset: v.optional(v.picklist(RESET.values, RESET.expected)),
   onDdl: v.optional(v.picklist(['defer', 'recreate'], "'defer' or 'recreate'")),
+  scope: v.optional(v.picklist(SCOPE.values, SCOPE.expected)),
+  keepOnFailure: v.optional(boolean),
   pool: v.optional(record(poolEntries, 'an object such as { max: 10 }')),
   env: v.optional(
     v.union(

@@ -1,7 +1,7 @@
 /** Queries on the registry's databases: the clones that workers lease. */
 import type { Session } from '../postgres/index.ts'
 import { databaseExists, databaseName, LOCK_SPACE, slug } from '../postgres/index.ts'
-import { isLeased } from './liveness.ts'
+import { isBeingMade, isLeased } from './liveness.ts'
 
 /**
  * Picks a database of the template that nobody leases, and locks its row until the transaction ends, so that of many
@@ -28,17 +28,51 @@ export async function pickIdle(
   return rows[0]?.name
 }
 
+/** The same for a database of the run's queue. The caller notes its use in the same transaction. */
+export async function pickSpare(
+  session: Session,
+  want: { readonly templateId: number; readonly runId: number; readonly except: readonly string[] },
+): Promise<string | undefined> {
+  const { rows } = await session.query<{ name: string }>(
+    `select name from testdb.databases where template_id = $1 and run_id = $2 and state = 'spare' and name <> all ($3)
+      order by id for update skip locked limit 1`,
+    [want.templateId, want.runId, want.except],
+  )
+  return rows[0]?.name
+}
+
+/** What the queue of a run has to do. */
+export interface QueueState {
+  readonly spares: number
+  /** Clones that workers are making because there was no spare one. */
+  readonly urgent: number
+  /** Databases of the run that were used and given back. */
+  readonly used: readonly string[]
+}
+
+export async function readQueue(session: Session, runId: number): Promise<QueueState> {
+  const { rows } = await session.query<QueueState>(
+    `select count(*) filter (where state = 'spare')::int as spares,
+            count(*) filter (where state = 'creating' and ${isBeingMade('d.id')})::int as urgent,
+            coalesce(array_agg(name order by id) filter (where state in ('once', 'dropping') and not ${isLeased('d.name')}), '{}') as used
+       from testdb.databases d where run_id = $1`,
+    [runId],
+  )
+  return rows[0] ?? { spares: 0, urgent: 0, used: [] }
+}
+
+export type DatabaseState = 'creating' | 'spare' | 'once' | 'ready' | 'dropping' | 'kept'
+
 /** Notes that a worker of a run uses a database. */
 export async function noteUse(
   session: Session,
   name: string,
-  use: { readonly runId: number; readonly slot: string },
+  use: { readonly runId: number; readonly slot: string; readonly state: 'ready' | 'once' },
 ): Promise<void> {
-  await session.query('update testdb.databases set run_id = $2, slot = $3, last_used = now() where name = $1', [
-    name,
-    use.runId,
-    use.slot,
-  ])
+  await session.query(
+    'update testdb.databases set state = $4, run_id = $2, slot = $3, last_used = now() where name = $1',
+    [name, use.runId, use.slot, use.state],
+  )
 }
 
 /**
@@ -50,7 +84,7 @@ export async function registerDatabase(
   database: {
     readonly templateId: number
     readonly runId: number
-    readonly slot: string
+    readonly slot: string | null
     readonly project: string
   },
 ): Promise<string> {
@@ -84,11 +118,7 @@ export async function noteReplacing(session: Session, name: string): Promise<voi
   )
 }
 
-export async function noteState(
-  session: Session,
-  name: string,
-  state: 'creating' | 'ready' | 'dropping',
-): Promise<void> {
+export async function noteState(session: Session, name: string, state: DatabaseState): Promise<void> {
   await session.query('update testdb.databases set state = $2, last_used = now() where name = $1', [name, state])
 }
 

@@ -46,6 +46,12 @@ export class Waker {
     this.#session.lost.throwIfAborted()
   }
 
+  /** Ends the present or next wait. */
+  wake(): void {
+    this.#woken = true
+    this.#wake?.()
+  }
+
   async close(): Promise<void> {
     this.#stop()
     if (!this.#session.lost.aborted) await this.#session.query('unlisten *').catch(() => undefined)

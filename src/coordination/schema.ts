@@ -10,7 +10,7 @@ import { publish } from '../events.ts'
 import { LOCK_SPACE, removeDatabase, type Session } from '../postgres/index.ts'
 
 /** Raise it when the tables below, or what a template contains, change: old ones are then not used but rebuilt. */
-export const FORMAT = 2
+export const FORMAT = 3
 
 /** Channels of the triggers below. A payload is a row's id, never a text: payloads over 7,999 bytes abort the transaction. */
 export const CHANNEL = { templates: 'testdb_templates', databases: 'testdb_databases' } as const
@@ -46,7 +46,9 @@ create table testdb.databases (
   id           int generated always as identity primary key,
   name         text not null unique,
   template_id  int not null references testdb.templates on delete cascade,
-  state        text not null default 'creating' check (state in ('creating', 'ready', 'dropping')),
+  -- spare: not used yet, in the queue of its run. once: leased or used by one file or test, then dropped. ready: leased or idle.
+  -- kept: left for people to look at.
+  state        text not null default 'creating' check (state in ('creating', 'spare', 'once', 'ready', 'dropping', 'kept')),
   -- The run that created it or used it last; it says whose half-made database this is.
   run_id       int not null,
   -- The worker's number in that run: the same worker gets the same database again if it can.

@@ -24,7 +24,7 @@ import {
 } from '../coordination/index.ts'
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { endSessions, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
+import { endSessions, isConnectionLoss, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { holdClone, makeClone, openLeaseSession } from './fresh-clone.ts'
@@ -56,7 +56,7 @@ async function takeFromRegistry(context: RunContext, slot: string): Promise<{ le
   }
 }
 
-async function openMaintenance(context: RunContext): Promise<Session> {
+export async function openMaintenance(context: RunContext): Promise<Session> {
   try {
     return await Session.open(context.admin, { applicationName: 'testdb coordination', neutral: true })
   } catch (cause) {
@@ -100,6 +100,8 @@ async function tryOne(
   try {
     session = await openLeaseSession(context, name)
   } catch (error) {
+    // Another worker that takes it at this moment ends what works on it, and a session that is being opened looks like work.
+    if (isConnectionLoss(error)) return { name }
     // Dropped behind our back, or half dropped.
     if (!isSqlState(error, 'invalidCatalogName', 'objectNotInPrerequisiteState')) throw error
     await noteState(maintenance, name, 'dropping')
@@ -111,9 +113,13 @@ async function tryOne(
       return { name }
     }
     reached('lease.locked')
-    const row = await readLease(session).catch(() => undefined)
+    const row = await readLease(session).catch((error: unknown) => {
+      // Without the session the lock is gone, and somebody else may have it now.
+      if (isConnectionLoss(error)) throw error
+      return undefined
+    })
     if (row && !row.held && isUsable(row, context)) {
-      await noteUse(maintenance, name, { runId: context.runId, slot })
+      await noteUse(maintenance, name, { runId: context.runId, slot, state: 'ready' })
       return { name, lease: await settleIn(session, context) }
     }
     await session.close()
@@ -122,6 +128,8 @@ async function tryOne(
     return { name, discard: true }
   } catch (error) {
     await session.close()
+    // If it is the server that is gone, the next statement of the other session says so.
+    if (isConnectionLoss(error) && !maintenance.lost.aborted) return { name }
     throw error
   }
 }
@@ -141,7 +149,13 @@ async function isWantedByOther(maintenance: Session, row: LeaseRow, context: Run
   return (await liveRuns(maintenance)).some((run) => run.id === row.runId)
 }
 
-async function takeNew(maintenance: Session, context: RunContext, slot: string): Promise<Lease> {
+/** Clones the template for this worker. `once`: the database is dropped after its use. */
+export async function takeNew(
+  maintenance: Session,
+  context: RunContext,
+  slot: string,
+  options: { readonly once: boolean } = { once: false },
+): Promise<Lease> {
   const { template, runId, project } = context
   if (!template) throw new Error('bug: a shared database has no clones')
   const name = await registerDatabase(maintenance, { templateId: template.id, runId, slot, project })
@@ -152,11 +166,11 @@ async function takeNew(maintenance: Session, context: RunContext, slot: string):
     if (!isSqlState(error, 'duplicateDatabase')) throw error
     // Somebody has made one of that name since we looked; it is not ours.
     await forgetDatabase(maintenance, name)
-    return takeNew(maintenance, context, slot)
+    return takeNew(maintenance, context, slot, options)
   }
   reached('clone.created')
-  const { session, crashed } = await holdClone(maintenance, context, name)
-  const lease = new Lease(context, session)
+  const { session, crashed } = await holdClone(maintenance, context, name, options.once ? 'once' : 'ready')
+  const lease = new Lease(context, session, options)
   if (crashed) await lease.refill()
   return lease
 }

@@ -3,6 +3,9 @@ import type { Role } from '../coordination/index.ts'
 import type { ConnectionTarget } from '../postgres/index.ts'
 import type { OnDdl, ResetName } from './reset/strategy.ts'
 
+/** Who shares a database: all files of a worker, the tests of a file, or nobody. */
+export type Scope = 'worker' | 'file' | 'test'
+
 export interface RunContext {
   readonly runId: number
   readonly project: string
@@ -19,6 +22,8 @@ export interface RunContext {
   readonly shared: string | undefined
   readonly reset: ResetName
   readonly onDdl: OnDdl
+  readonly scope: Scope
+  readonly keepOnFailure: boolean
   readonly poolMax: number
   /** The run's folder in the file system, where its workers take notes; undefined where each worker leases once. */
   readonly folder?: string

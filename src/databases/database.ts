@@ -1,7 +1,7 @@
 /** The database a test works with: its address, capped connections made on first use, and the way back to the migrated state. */
 import type { Knex } from 'knex'
-import { TestDbError } from '../errors.ts'
-import { closeKnex, knexConfig, openKnex } from '../pools/knex.ts'
+import { messageOf, TestDbError } from '../errors.ts'
+import { closeKnex, type KnexDriver, knexConfig, openKnex } from '../pools/knex.ts'
 import { DEFAULT_LIMITS } from '../pools/limits.ts'
 import {
   type ConnectionTarget,
@@ -11,10 +11,12 @@ import {
   type Pool,
   type PoolLimits,
   poolConfig,
+  SharedTransaction,
 } from '../postgres/index.ts'
 import { type RunContext, testTarget } from './context.ts'
 import type { Lease } from './lease.ts'
 import { callOnReset } from './on-reset.ts'
+import { rollBack } from './reset/rollback.ts'
 
 /** How long `release()` waits for connections that a test never gave back, before it cuts them (ms). */
 const CLOSE_GRACE_MS = 2_000
@@ -66,6 +68,8 @@ export class WorkerDatabase implements Database {
   readonly #lease: Lease | undefined
   #pool: Pool | undefined
   #knex: Knex | undefined
+  /** What `pool` and `knex()` work in with `reset: 'rollback'`. */
+  #transaction: SharedTransaction | undefined
 
   constructor(context: RunContext, place: Lease | string, slot: string) {
     this.#context = context
@@ -91,7 +95,7 @@ export class WorkerDatabase implements Database {
   }
 
   get pool(): Pool {
-    this.#pool ??= openPool(this.#target, this.#limits, this.#applicationName)
+    this.#pool ??= openPool(this.#target, this.#limits, this.#applicationName, this.#shared()?.clientClass())
     return this.#pool
   }
 
@@ -104,7 +108,9 @@ export class WorkerDatabase implements Database {
   }
 
   knex(): Knex {
-    this.#knex ??= openKnex(this.#context.projectRoot, this.knexConfig())
+    const shared = this.#shared()
+    const clientOf = shared && (({ types }: KnexDriver) => shared.clientClass(types))
+    this.#knex ??= openKnex(this.#context.projectRoot, this.knexConfig(), clientOf)
     return this.#knex
   }
 
@@ -113,22 +119,50 @@ export class WorkerDatabase implements Database {
   }
 
   async reset(): Promise<void> {
-    await this.#lease?.reset()
+    if (this.#rollsBack) await this.#rollBack(this.#transaction?.level ?? 0)
+    else await this.#lease?.reset()
     await callOnReset()
   }
 
   /** A test has ended: forgets the checkpoints above `level` and puts the database back. */
   async resetAfter(test: string, level: number): Promise<void> {
-    await this.#lease?.rewind(level, test)
+    if (this.#rollsBack) await this.#rollBack(0, test)
+    else await this.#lease?.rewind(level, test)
     await callOnReset()
+  }
+
+  get #rollsBack(): boolean {
+    return this.#lease?.strategy.name === 'rollback'
+  }
+
+  #shared(): SharedTransaction | undefined {
+    if (this.#rollsBack) this.#transaction ??= new SharedTransaction(this.#target, this.#limits, this.#applicationName)
+    return this.#transaction
+  }
+
+  async #rollBack(level: number, after?: string): Promise<void> {
+    // Asking for the session is what throws when the database is not ours any more.
+    const session = this.#lease?.session
+    if (session && this.#transaction) await rollBack(this.#transaction, { session, level, after })
   }
 
   async checkpoint(): Promise<Checkpoint> {
     const lease = this.#lease
     if (!lease) throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `the database ${this.name} is shared with others`)
+    const shared = this.#shared()
+    if (shared) return await this.#savepoint(shared)
     const before = lease.level
     await lease.checkpoint()
     const release = (): Promise<void> => lease.rewind(before)
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  async #savepoint(shared: SharedTransaction): Promise<Checkpoint> {
+    const before = shared.level
+    await shared.checkpoint().catch((cause: unknown) => {
+      throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `no checkpoint of ${this.name}: ${messageOf(cause)}`, { cause })
+    })
+    const release = (): Promise<void> => this.#rollBack(before)
     return { release, [Symbol.asyncDispose]: release }
   }
 
@@ -140,6 +174,10 @@ export class WorkerDatabase implements Database {
     this.#knex = undefined
     if (pool) await closePool(pool, CLOSE_GRACE_MS)
     if (knex) await closeKnex(knex, CLOSE_GRACE_MS)
+    // Last: a pool may still wait for what runs in it.
+    const transaction = this.#transaction
+    this.#transaction = undefined
+    await transaction?.close()
   }
 
   async release(): Promise<void> {

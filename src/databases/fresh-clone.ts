@@ -39,6 +39,7 @@ export async function holdClone(
   maintenance: Session,
   context: RunContext,
   name: string,
+  state: 'ready' | 'once',
 ): Promise<{ readonly session: Session; readonly crashed: boolean }> {
   const session = await openLeaseSession(context, name)
   try {
@@ -47,7 +48,7 @@ export async function holdClone(
     await rememberSettings(session)
     await writeLease(session, { held: true, clean: false, runId: context.runId })
     reached('clone.leased')
-    await noteState(maintenance, name, 'ready')
+    await noteState(maintenance, name, state)
     return { session, crashed }
   } catch (error) {
     await session.close()
@@ -65,6 +66,7 @@ export async function replaceByClone(
   maintenance: Session,
   context: RunContext,
   held: Session,
+  state: 'ready' | 'once',
 ): Promise<{ readonly session: Session; readonly crashed: boolean }> {
   const name = held.target.database
   await noteReplacing(maintenance, name)
@@ -74,5 +76,5 @@ export async function replaceByClone(
   reached('replace.dropped')
   await makeClone(maintenance, context, name)
   reached('replace.cloned')
-  return await holdClone(maintenance, context, name)
+  return await holdClone(maintenance, context, name, state)
 }

@@ -14,9 +14,10 @@ import { type Session, sessionsOf, withSession } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { replaceByClone } from './fresh-clone.ts'
+import { keepCopy, keepOnce } from './keep.ts'
 import { type LeaseRow, settleLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
-import type { ResetStrategy, Resettable } from './reset/strategy.ts'
+import type { ResetStrategy, Resettable, TableChanges } from './reset/strategy.ts'
 
 export class Lease implements Resettable {
   readonly name: string
@@ -28,7 +29,11 @@ export class Lease implements Resettable {
   #released = false
   #releasing: Promise<void> | undefined
 
-  constructor(context: RunContext, session: Session) {
+  /** Used once: then nobody else may have it, and the run drops it. */
+  readonly once: boolean
+
+  constructor(context: RunContext, session: Session, { once } = { once: false }) {
+    this.once = once
     this.context = context
     this.name = session.target.database
     this.#session = session
@@ -51,17 +56,25 @@ export class Lease implements Resettable {
     return this.#level
   }
 
-  /** Puts the database back; if that fails, replaces it by a fresh clone and says so. `after`: the test that has ended. */
-  async reset(after?: string): Promise<void> {
+  /** Puts the database back. `after`: the test that has ended. */
+  reset(after?: string): Promise<void> {
+    return this.rewind(this.#level, after)
+  }
+
+  /** Forgets the checkpoints above `level` and puts the database back; if that fails, replaces it by a fresh clone and says so. */
+  async rewind(level: number, after?: string): Promise<void> {
     const startedAt = performance.now()
     const { strategy, session } = this
     reached('reset.started')
     try {
+      if (level < this.#level) await strategy.checkpoints?.pop(this, level, after)
+      this.#level = Math.min(level, this.#level)
       await strategy.reset(this, { after })
     } catch (error) {
       if (session.lost.aborted || strategy.name === 'clone') throw this.#resetFailed(error)
+      const lost = this.#level === 0 ? '' : ', so what beforeAll hooks or checkpoints had put there is gone'
       publish('warning.raised', {
-        message: `reset of ${this.name} by ${strategy.name} failed (${messageOf(error)}); it was replaced by a fresh clone${this.#lostCheckpoints()}`,
+        message: `reset of ${this.name} by ${strategy.name} failed (${messageOf(error)}); it was replaced by a fresh clone${lost}`,
       })
       await this.replace().catch((second: unknown) => {
         throw this.#resetFailed(second)
@@ -92,19 +105,6 @@ export class Lease implements Resettable {
     return this.#level
   }
 
-  /** Forgets the checkpoints above `level` and puts the database back to it. */
-  async rewind(level: number, after?: string): Promise<void> {
-    if (level < this.#level) {
-      await this.strategy.checkpoints?.pop(this, level, after)
-      this.#level = level
-    }
-    await this.reset(after)
-  }
-
-  #lostCheckpoints(): string {
-    return this.#level === 0 ? '' : ', so what beforeAll hooks or checkpoints had put there is gone'
-  }
-
   async outdate(changes: string, after: string | undefined): Promise<void> {
     const alone = this.#level === 0 && (await sessionsOf(this.session, this.name)).length === 0
     if (alone || (this.context.onDdl === 'recreate' && this.#level === 0)) return await this.replace()
@@ -132,7 +132,12 @@ export class Lease implements Resettable {
   async replace(): Promise<void> {
     const { context } = this
     await withSession(context.admin, { applicationName: 'testdb coordination', neutral: true }, async (maintenance) => {
-      const { session, crashed } = await replaceByClone(maintenance, context, this.#session)
+      const { session, crashed } = await replaceByClone(
+        maintenance,
+        context,
+        this.#session,
+        this.once ? 'once' : 'ready',
+      )
       this.#session = session
       this.#level = 0
       this.#outdated = undefined
@@ -150,7 +155,8 @@ export class Lease implements Resettable {
   /** Puts the database back and notes that nothing of this worker is outstanding; the lock stays. */
   async settle(): Promise<void> {
     const { runId } = this.context
-    if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
+    if (this.once) this.#outdated = 'it was used'
+    else if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
     else {
       // Also for `clone`: hooks that ran after the last reset may have written.
       await this.rewind(0)
@@ -165,6 +171,22 @@ export class Lease implements Resettable {
       }
     }
     reached('release.settled')
+  }
+
+  /** What differs from the state that a reset returns to; undefined where the strategy does not know. */
+  async changes(cap: number): Promise<readonly TableChanges[] | undefined> {
+    return await this.strategy.changes?.(this.session, cap)
+  }
+
+  /** Keeps the present state for people to look at; gives the name of the database that has it. */
+  async keep(): Promise<string> {
+    if (this.once) {
+      await keepOnce(this.context, this.name)
+      return this.name
+    }
+    const { copy, session } = await keepCopy(this.context, this.session, 'kept')
+    this.#session = session
+    return copy
   }
 
   /** Takes the settled database into use again; one that tests have changed beyond a reset is replaced. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { clearTimeout, setTimeout } from 'node:timers'
 import type { Knex } from 'knex'
 import { TestDbError } from '../errors.ts'
-import { type ConnectionTarget, type PoolLimits, poolConfig } from '../postgres/index.ts'
+import { type ClientClass, type ConnectionTarget, type PoolLimits, poolConfig } from '../postgres/index.ts'
 
 /** A Knex configuration for the user's own `knex(...)` call, with testdb's caps. */
 export function knexConfig(target: ConnectionTarget, limits: PoolLimits, applicationName: string): Knex.Config {
@@ -19,8 +19,18 @@ export function knexConfig(target: ConnectionTarget, limits: PoolLimits, applica
   }
 }
 
-/** Opens a Knex instance with the Knex of the project at `projectRoot`. */
-export function openKnex(projectRoot: string, config: Knex.Config): Knex {
+/** What Knex asks its driver for. */
+export interface KnexDriver {
+  readonly Client: ClientClass
+  readonly types: never
+}
+
+/** Opens a Knex instance with the Knex of the project at `projectRoot`. `clientOf`: what its connections are, if not the driver's. */
+export function openKnex(
+  projectRoot: string,
+  config: Knex.Config,
+  clientOf?: (driver: KnexDriver) => ClientClass,
+): Knex {
   const require = createRequire(join(projectRoot, 'package.json'))
   let knex: unknown
   try {
@@ -31,7 +41,12 @@ export function openKnex(projectRoot: string, config: Knex.Config): Knex {
   const create = (typeof knex === 'function' ? knex : (knex as { default: unknown }).default) as (
     config: Knex.Config,
   ) => Knex
-  return create(config)
+  const instance = create(config)
+  if (clientOf) {
+    const client = instance.client as { driver: KnexDriver }
+    client.driver = Object.create(client.driver, { Client: { value: clientOf(client.driver) } })
+  }
+  return instance
 }
 
 /** Destroys a Knex instance; a transaction that was never ended would keep `destroy()` waiting for ever, so it is left behind. */

@@ -44,9 +44,17 @@ function hasNodeTimers(): boolean {
   return typeof timer === 'object'
 }
 
-/** Opens a pool that survives the server ending an idle connection (without a listener that ends the process). */
-export function openPool(target: ConnectionTarget, limits: PoolLimits, applicationName: string): Pool {
-  const pool = new pg.Pool(poolConfig(target, limits, applicationName))
+/**
+ * Opens a pool that survives the server ending an idle connection (without a listener that ends the process). `Client`: what its
+ * connections are, if not the driver's.
+ */
+export function openPool(
+  target: ConnectionTarget,
+  limits: PoolLimits,
+  applicationName: string,
+  Client?: new () => pg.ClientBase,
+): Pool {
+  const pool = new pg.Pool({ ...poolConfig(target, limits, applicationName), ...(Client && { Client }) })
   pool.on('error', () => undefined)
   // The pool listens to idle clients only; one that a test holds when its session is ended would end the process.
   pool.on('connect', (client) => client.on('error', () => undefined))

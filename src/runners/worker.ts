@@ -76,7 +76,7 @@ const isSameTemplate = (a: RunContext, b: RunContext): boolean =>
 let printing = false
 
 /** Warnings of a worker go to stderr at once: runners show them beside the test that caused them. */
-function printWarnings(): void {
+export function printWarnings(): void {
   if (printing) return
   printing = true
   subscribe('warning.raised', ({ message }) => void process.stderr.write(`testdb: ${message}\n`))

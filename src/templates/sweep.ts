@@ -72,6 +72,9 @@ export async function sweep(session: Session, { retention, project }: SweepScope
       if (await drop(template.name, 'not used any more')) await forgetStaging(session, template.id)
     })
   }
+  for (const name of await claimKept(session)) {
+    if (await drop(name, 'kept long enough')) await forgetDatabase(session, name)
+  }
   for (const name of await claimSurplus(session)) {
     if (await drop(name, 'more idle databases than anybody takes')) await forgetDatabase(session, name)
   }
@@ -133,7 +136,7 @@ async function dropIdle(session: Session, name: string): Promise<boolean> {
 async function abandonedDatabases(session: Session): Promise<string[]> {
   const { rows } = await session.query<{ name: string }>(
     `select name from testdb.databases d
-      where state in ('creating', 'dropping') and not ${isRunAlive('d.run_id')} and not ${isLeased('d.name')}
+      where state in ('creating', 'spare', 'once', 'dropping') and not ${isRunAlive('d.run_id')} and not ${isLeased('d.name')}
         and not ${isBeingMade('d.id')}`,
   )
   return rows.map((row) => row.name)
@@ -194,6 +197,22 @@ async function claimedDatabases(session: Session, templateId: number): Promise<s
 
 async function forgetStaging(session: Session, templateId: number): Promise<void> {
   await session.query('update testdb.templates set staging = null where id = $1', [templateId])
+}
+
+/** Databases of failed tests are kept this long (days), and so many of a project. */
+const KEPT = { days: 1, perProject: 10 }
+
+async function claimKept(session: Session): Promise<string[]> {
+  const { rows } = await session.query<{ name: string }>(
+    `update testdb.databases set state = 'dropping' where id in (
+       select id from (
+         select d.id, d.last_used, row_number() over (partition by t.project order by d.last_used desc, d.id desc) as place
+           from testdb.databases d join testdb.templates t on t.id = d.template_id where d.state = 'kept') kept
+        where place > $1 or last_used < now() - make_interval(days => $2))
+     returning name`,
+    [KEPT.perProject, KEPT.days],
+  )
+  return rows.map((row) => row.name)
 }
 
 /** A living run's workers take their databases again without asking the registry (databases/same-again.ts). */

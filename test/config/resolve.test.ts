@@ -24,6 +24,8 @@ test('defaults', async () => {
     isolation: 'database',
     reset: 'rows',
     onDdl: 'defer',
+    scope: 'worker',
+    keepOnFailure: false,
     pool: { max: 10 },
     env: ['DATABASE_URL'],
     role: { superuser: false },
@@ -31,7 +33,7 @@ test('defaults', async () => {
     hash: { include: [], env: [] },
     idle: 60_000,
     origins: Object.fromEntries(
-      'server.kind isolation env migrator seed reset onDdl pool.max role.superuser extensions hash.include hash.env idle'
+      'server.kind isolation env migrator seed reset onDdl scope keepOnFailure pool.max role.superuser extensions hash.include hash.env idle'
         .split(' ')
         .map((path) => [path, 'default']),
     ),
@@ -165,7 +167,7 @@ test('wrong values of the environment fall back to the next source and say so', 
       TESTDB_ALLOW: 'maybe',
       TESTDB_POOL_MAX: 'ten',
       TESTDB_IDLE: '1e9',
-      TESTDB_RESET: 'rollback',
+      TESTDB_RESET: 'savepoint',
       TESTDB_ISOLATION: 'schema',
     },
   )
@@ -177,7 +179,7 @@ test('wrong values of the environment fall back to the next source and say so', 
     'TESTDB_ALLOW is ignored: expected 1 or 0, got "maybe".',
     'TESTDB_POOL_MAX is ignored: expected an integer from 1 to 1000, got "ten".',
     'TESTDB_IDLE is ignored: expected an integer from 0 to 86400000 (milliseconds), got "1e9".',
-    `TESTDB_RESET is ignored: expected 'rows', 'truncate', 'clone' or 'none' in this version, got "rollback".`,
+    `TESTDB_RESET is ignored: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got "savepoint".`,
     `TESTDB_ISOLATION is ignored: expected 'database' or 'shared' in this version, got "schema".`,
   ])
 })

@@ -46,7 +46,7 @@ test('names every problem at once, with path, expectation and value', () => {
     `migrator: expected a migrator such as knexMigrator({ directory: 'migrations' }), got "knex"`,
     'seed: expected the path of a file or folder, or a function, got 5',
     `isolation: expected 'database' or 'shared' in this version, got "databse"`,
-    `reset: expected 'rows', 'truncate', 'clone' or 'none' in this version, got null`,
+    `reset: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got null`,
     'pool.max: expected an integer from 1 to 1000, got "ten"',
     `env[1]: expected the name of an environment variable such as 'DATABASE_URL', got "1BAD"`,
     `env[2]: expected the name of an environment variable such as 'DATABASE_URL', got ""`,
@@ -106,14 +106,17 @@ test('every unknown key is named, not only the first', () => {
 })
 
 const accepted =
-  'accepts `server`, `migrator`, `seed`, `isolation`, `reset`, `onDdl`, `pool`, `env`, `role`, `extensions`, `hash`, `idle`'
+  'accepts `server`, `migrator`, `seed`, `isolation`, `reset`, `onDdl`, `scope`, `keepOnFailure`, `pool`, `env`, `role`, `extensions`, `hash`, `idle`'
 
-test.each(['scope', 'keepOnFailure', 'guards', 'report', 'logger', 'onEvent'])('%s is not in this version', (key) => {
+test.each(['guards', 'report', 'logger', 'onEvent'])('%s is not in this version', (key) => {
   expect(lines({ [key]: {} })).toEqual([`${key}: this version does not have this key; it ${accepted}`])
 })
 
 test.each([
-  [{ reset: 'rollback' }, `reset: expected 'rows', 'truncate', 'clone' or 'none' in this version, got "rollback"`],
+  [
+    { reset: 'savepoint' },
+    `reset: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got "savepoint"`,
+  ],
   [{ isolation: 'schema' }, `isolation: expected 'database' or 'shared' in this version, got "schema"`],
   [
     { server: { kind: 'testcontainers' } },
@@ -150,5 +153,5 @@ test.each([
 })
 
 test('long values are shortened', () => {
-  expect(lines({ reset: 'x'.repeat(500) })[0]?.length).toBeLessThan(130)
+  expect(lines({ reset: 'x'.repeat(500) })[0]?.length).toBeLessThan(150)
 })

@@ -396,3 +396,24 @@ test('the environment that code finds', async () => {
     await database.release()
   }
 })
+
+test('two workers want the same database at one moment: who is cut by the other gets another one', async () => {
+  const first = await world.acquire(context())
+  await release([first])
+  // Another worker that takes it ends what works on it, the session of the second among them.
+  await using other = await world.connect(first.name)
+  await other.query('begin; lock table testdb.lease in access exclusive mode')
+  const acquiring = world.acquire(context())
+  await eventually('it is cut', async () => {
+    const { rowCount } = await world.session.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and wait_event_type = 'Lock'`,
+      [first.name],
+    )
+    return rowCount === 1
+  })
+  const second = await within('it has one', acquiring)
+  expect(second.name).not.toBe(first.name)
+  expect(await items(second.name)).toEqual(['seed'])
+  await other.query('rollback')
+  await second.release()
+})

@@ -195,3 +195,82 @@ test('a changed table can not be kept by a checkpoint', async () => {
   await lease.reset()
   expect((await session.query('select n from t')).rows).toEqual([{ n: 1 }])
 })
+
+const SECRETS = `create table secrets (n int); insert into secrets values (1), (2); create materialized view seen as select * from secrets`
+const FORCE = `alter table secrets enable row level security, force row level security; create policy one on secrets using (n = 1)`
+
+test.each([
+  [
+    'a new table with an identity column',
+    'create table t (n int)',
+    'create schema made; create table made.t (id int generated always as identity); insert into made.t default values',
+  ],
+  [
+    'a new partition of a table that foreign keys reference',
+    `create table p (id int primary key) partition by list (id); create table p_1 partition of p for values in (1); insert into p values (1);
+     create table t (id int references p); insert into t values (1)`,
+    'create table p_2 partition of p for values in (2); insert into p values (2); insert into t values (2)',
+  ],
+  [
+    'a rule that is also for replicas',
+    `create table t (id int, n int); create table log (what text); insert into t values (1, 1);
+     create rule noted as on insert to t do also insert into log values ('x'); alter table t enable always rule noted`,
+    'update t set n = 2; select 1',
+  ],
+  [
+    'a materialized view of a table that forces row level security',
+    `${SECRETS}; ${FORCE}; refresh materialized view seen`,
+    'insert into secrets values (1); refresh materialized view seen',
+  ],
+])('puts back in place: %s', async (_what, sql, work) => {
+  using warnings = collect('warning.raised')
+  const { lease, admin } = await lend({ sql })
+  await using session = await admin()
+  const before = await snapshotDatabase(session)
+  for (const statement of work.split('; ')) await session.query(statement)
+  await lease.reset()
+  // Switching a rule off and on makes it a newer one, and nothing else.
+  const withoutRules = ({ objects, ...rest }: typeof before): unknown => ({
+    ...rest,
+    objects: objects.filter((object) => !object.startsWith('rule ')),
+  })
+  expect(withoutRules(await snapshotDatabase(session))).toEqual(withoutRules(before))
+  expect((await session.query(`select from pg_rewrite where rulename = 'noted' and ev_enabled <> 'A'`)).rows).toEqual(
+    [],
+  )
+  expect(warnings.events).toEqual([])
+})
+
+test('a materialized view with more rows than its owner may see by now is not refreshed', async () => {
+  using warnings = collect('warning.raised')
+  const { lease, role } = await lend({ sql: `${SECRETS}; ${FORCE}` })
+  await using session = await role()
+  await session.query('refresh materialized view seen')
+  await lease.reset()
+  expect(warnings.events.map(({ message }) => message)).toEqual([
+    expect.stringContaining('the materialized view public.seen was refreshed'),
+  ])
+  await using after = await role()
+  expect((await after.query('select n from seen order by n')).rows).toEqual([{ n: 1 }, { n: 2 }])
+})
+
+test('a table that was large at a checkpoint has its keys noted no longer than that', async () => {
+  const { lease, admin } = await lend({ sql: 'create table t (id int primary key)' })
+  await using session = await admin()
+  const before = await snapshotDatabase(session)
+  const tracking = async (): Promise<number> => {
+    const { rows } = await session.query(
+      `select relname from pg_class where relkind = 'r' and relname ~ '^keys_' union all select proname from pg_proc where proname ~ '^note_keys'`,
+    )
+    return rows.length
+  }
+  for (const table of ['t', 'made']) {
+    await session.query('create table if not exists made (id int primary key)')
+    await session.query(`insert into ${table} select generate_series(1, 5001)`)
+    await lease.checkpoint()
+    expect(await tracking()).toBe(2)
+    await lease.rewind(0)
+    expect(await tracking()).toBe(0)
+    expect(await snapshotDatabase(session)).toEqual(before)
+  }
+})

@@ -4,6 +4,7 @@ import ts from 'typescript'
 
 /** Lowest first. A name is a folder of src or a file in src itself. */
 export const LAYERS: readonly (readonly string[])[] = [
+  ['error-codes.ts'],
   ['errors.ts', 'events.ts'],
   ['steps.ts'],
   ['postgres'],
@@ -11,7 +12,15 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['templates', 'locks', 'guards'],
   ['databases'],
   ['config', 'report'],
-  ['testdb.ts', 'acquire.ts', 'run-folder.ts', 'exit-guard.ts', 'open-server.ts', 'create-test-db.ts'],
+  [
+    'testdb.ts',
+    'acquire.ts',
+    'run-folder.ts',
+    'exit-guard.ts',
+    'open-server.ts',
+    'create-test-db.ts',
+    'choose-migrator.ts',
+  ],
   ['runners', 'cli', 'index.ts'],
 ]
 const DRIVER = ['pg', 'pg-pool', 'pg-native']

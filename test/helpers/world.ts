@@ -180,6 +180,8 @@ export class World {
       shared: undefined,
       reset: 'rows',
       onDdl: 'defer',
+      scope: 'worker',
+      keepOnFailure: false,
       poolMax: 3,
       env: ['DATABASE_URL'],
       ...options,

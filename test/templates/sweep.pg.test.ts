@@ -9,6 +9,7 @@ import {
   registerTemplate,
   useTemplate,
 } from '../../src/coordination/index.ts'
+import { acquireFresh } from '../../src/databases/fresh.ts'
 import { createDatabase, databaseExists, ident, removeDatabase, tryLock, unlock } from '../../src/postgres/index.ts'
 import { buildTemplate, templateName } from '../../src/templates/build.ts'
 import { previewSweep, type Retention, sweep } from '../../src/templates/sweep.ts'
@@ -242,4 +243,32 @@ test('idle databases beyond what anybody takes go after an hour, the ones used l
   expect(left).toEqual(expect.arrayContaining(names.filter((name) => !oldest.includes(name))))
   await leased?.reset()
   await leased?.release()
+})
+
+test('databases of failed tests go after a day, and when a project has more than ten', async () => {
+  const run = await world.run()
+  const template = await world.template({}, run)
+  const context = world.context(run, template, { keepOnFailure: true, scope: 'test' })
+  const names: string[] = []
+  for (let i = 0; i < 12; i++) {
+    const lease = await acquireFresh(context, '1')
+    names.push(await lease.keep())
+    await lease.release()
+  }
+  const kept = async (): Promise<string[]> => {
+    await sweep(world.session, { retention: EVERYTHING })
+    const { rows } = await world.session.query<{ name: string }>(
+      `select name from testdb.databases where state = 'kept' order by id`,
+    )
+    return rows.map(({ name }) => name)
+  }
+  expect(await kept()).toEqual(names.slice(2))
+  await world.session.query(
+    `update testdb.databases set last_used = now() - interval '25 hours' where name = any ($1)`,
+    [names.slice(2, 5)],
+  )
+  expect(await kept()).toEqual(names.slice(5))
+  await world.session.query(`update testdb.databases set last_used = now() - interval '25 hours'`)
+  expect(await kept()).toEqual([])
+  await run.end()
 })

@@ -1,7 +1,7 @@
 /** The contract of the ways to put a database back. */
 import type { Session } from '../../postgres/index.ts'
 
-export type ResetName = 'rows' | 'truncate' | 'clone' | 'none'
+export type ResetName = 'rows' | 'truncate' | 'rollback' | 'clone' | 'none'
 
 /** What happens when a test has changed the schema and sessions are in the way of a fresh clone. */
 export type OnDdl = 'defer' | 'recreate'
@@ -35,6 +35,23 @@ export interface Checkpoints {
   pop(database: Resettable, level: number, after: string | undefined): Promise<void>
 }
 
+/** What a test has changed in one table. */
+export interface TableChanges {
+  /** Qualified, as SQL writes it. */
+  readonly table: string
+  readonly added: number
+  readonly removed: number
+  readonly changed: number
+  /** Some of them. */
+  readonly rows: {
+    readonly added: readonly Row[]
+    readonly removed: readonly Row[]
+    readonly changed: readonly { readonly before: Row; readonly now: Row }[]
+  }
+}
+
+type Row = Readonly<Record<string, unknown>>
+
 export interface ResetStrategy {
   readonly name: ResetName
   /** Functions and tables that the template carries beside the lease. A part of its hash: equal texts mean equal templates. */
@@ -47,6 +64,8 @@ export interface ResetStrategy {
   recover?(session: Session): Promise<void>
   /** Undefined: a reset always returns to the template. */
   readonly checkpoints?: Checkpoints
+  /** What differs from the state that a reset returns to; `cap` rows of each kind and table at most. */
+  changes?(session: Session, cap: number): Promise<TableChanges[]>
   /** True when a database that was reset equals its template, so that a later run may take it. */
   readonly leavesClean: boolean
 }

@@ -8,13 +8,21 @@ export interface Block {
   readonly type: 'describeBlock'
   readonly name: string
   readonly parent?: Block
-  readonly children: readonly (Block | { readonly type: 'test' })[]
+  readonly children: readonly (Block | Test)[]
   readonly hooks: { readonly type: string }[]
+}
+
+interface Test {
+  readonly type: 'test'
+  readonly name: string
+  readonly concurrent?: boolean
+  readonly mode?: string | null
 }
 
 interface Circus {
   readonly rootDescribeBlock: Block
-  readonly currentlyRunningTest: { readonly name: string; readonly parent: Block } | null
+  /** `errors` are those of the present try. */
+  readonly currentlyRunningTest: { readonly name: string; readonly parent: Block; readonly errors: unknown[] } | null
 }
 
 type Hook = () => Promise<void>
@@ -85,6 +93,14 @@ function insertHooks(parent: Block, enter: (path: readonly Block[]) => Promise<v
     if (hasHooks(block)) block.hooks.unshift(hook)
     insertHooks(block, enter)
   }
+}
+
+/** The tests of the file that Jest runs at the same time as others. */
+export function concurrentTests(block = circusState()?.rootDescribeBlock): Test[] {
+  return (block?.children ?? []).flatMap((one) => {
+    if (one.type === 'describeBlock') return concurrentTests(one)
+    return one.concurrent === true && one.mode !== 'skip' && one.mode !== 'todo' ? [one] : []
+  })
 }
 
 /** The test that runs, or whose hooks run. */

@@ -5,8 +5,11 @@
  * Loaded inside Jest's sandbox, hence as CommonJS, where nothing can be awaited at the top level. Jest 30 awaits the function
  * that a setup file exports, before it loads the test file; Jest 29 does not even call it.
  */
+import type { RunContext } from '../../databases/context.ts'
 import { TestDbError } from '../../errors.ts'
+import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
+import { OneAtATime } from '../one-at-a-time.ts'
 import { Suites } from '../suites.ts'
 import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
 import {
@@ -14,33 +17,63 @@ import {
   type Block,
   beforeAnything,
   beforeBlocks,
+  concurrentTests,
   pathOf,
   registerLast,
   runningTest,
 } from './circus.ts'
-import { runOf } from './published.ts'
+import { onlyRun, runOf } from './published.ts'
 
 // Outside of Jest this file is only looked at.
 if ('beforeEach' in globalThis) {
-  if (currentDatabase() !== undefined) registerHooks()
+  const context = onlyRun()
+  if (context?.scope === 'test') useDatabasePerTest(context)
+  else if (currentDatabase() !== undefined) registerHooks(context ?? runOf(testFile()))
   else beforeAnything(assertAcquired)
 }
 
 export default async function setup(): Promise<void> {
-  if (currentDatabase() !== undefined) return
-  const database = await enterFile(runOf(testFile()), {
-    slot: process.env.JEST_WORKER_ID ?? String(process.pid),
-  })
+  if (currentDatabase() !== undefined || onlyRun()?.scope === 'test') return
+  const context = runOf(testFile())
+  if (context.scope === 'test') return useDatabasePerTest(context)
+  const database = await enterFile(context, { slot: slot() })
   // A file that throws while it is loaded runs no hook at all; its lease ends with the process, which it must not keep alive.
   database.lease?.session.unref()
-  registerHooks()
+  registerHooks(context)
 }
 
-function registerHooks(): void {
+const slot = (): string => process.env.JEST_WORKER_ID ?? String(process.pid)
+
+/** `scope: 'test'`: each test has a database of its own, which goes with it. */
+function useDatabasePerTest(context: RunContext): void {
+  const leave = (): Promise<void> => leaveFile(false)
+  beforeAnything(async () => {
+    await enterFile(context, { slot: slot() })
+  })
+  const leaveTest = async (): Promise<void> => {
+    const [database, test] = [currentDatabase(), runningTest()]
+    if (database && test && test.errors.length > 0) {
+      await reportFailure(context, database, { name: test.name, file: testFile() })
+    }
+    await leave()
+  }
+  registerLast({ afterEach: leaveTest, afterAll: leave })
+  afterEverything(leave)
+}
+
+/** Databases for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
+function registerHooks(context: RunContext): void {
   const leave = (): Promise<void> => leaveFile(false)
   const database = currentDatabase()
   const suites = database && new Suites<Block>(database, ({ name }) => name)
-  if (suites) beforeBlocks((path) => suites.enter(path))
+  const running = new OneAtATime<{ readonly name: string }>(context, ({ name }) => name)
+  if (suites) {
+    beforeBlocks(async (path) => {
+      // Jest runs their bodies before any hook that is told about them.
+      for (const test of path.length === 1 ? concurrentTests() : []) running.enter(test)
+      await suites.enter(path)
+    })
+  }
   beforeAnything(async () => {
     assertHeld(database)
     const test = runningTest()
@@ -48,7 +81,11 @@ function registerHooks(): void {
   })
   registerLast({
     afterEach: async () => {
-      await suites?.leaveTest(runningTest()?.name ?? 'unknown')
+      const test = runningTest()
+      if (database && test && test.errors.length > 0) {
+        await reportFailure(context, database, { name: test.name, file: testFile() })
+      }
+      await suites?.leaveTest(test?.name ?? 'unknown')
     },
     afterAll: leave,
   })

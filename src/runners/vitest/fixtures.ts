@@ -4,15 +4,29 @@
  * Works beside the setup file, and alone: then only files whose tests use `db` lease a database, and code that reads
  * `process.env.DATABASE_URL` while it is imported does not find it.
  */
-import { test as base, inject } from 'vitest'
+import { test as base, inject, type RunnerTestCase } from 'vitest'
+import { acquireDatabase } from '../../acquire.ts'
+import type { RunContext } from '../../databases/context.ts'
 import type { Database, WorkerDatabase } from '../../databases/database.ts'
+import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
-import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
+import { OneAtATime } from '../one-at-a-time.ts'
+import { currentDatabase, enterFile, leaveFile, printWarnings } from '../worker.ts'
 import { contextOf } from './injected.ts'
+import { hasFailed } from './result.ts'
+import { slot } from './slot.ts'
 
 interface FileFixtures {
-  /** The file's hold on its database. Undefined when the setup file has it. */
-  readonly testdbFile: { readonly database: WorkerDatabase; readonly ownsReset: boolean }
+  /** The file's hold on its database. */
+  readonly testdbFile: FileHold
+}
+
+interface FileHold {
+  readonly context: RunContext
+  /** Undefined with `scope: 'test'`. */
+  readonly database: WorkerDatabase | undefined
+  /** Set when no setup file resets. */
+  readonly running: OneAtATime<{ readonly name: string }> | undefined
 }
 
 export interface Fixtures {
@@ -36,19 +50,43 @@ export const test = base.extend<Fixtures & FileFixtures>({
   testdbFile: [
     // biome-ignore lint/correctness/noEmptyPattern: Vitest reads the fixture's dependencies from this pattern.
     async ({}, use) => {
-      const present = currentDatabase()
-      if (present) return use({ database: present, ownsReset: false })
       const { context, workerStays } = contextOf(inject('testdb'))
-      const database = await enterFile(context, { slot: process.env.VITEST_POOL_ID ?? String(process.pid) })
-      await use({ database, ownsReset: true })
+      const database = currentDatabase()
+      if (context.scope === 'test') return use({ context, database: undefined, running: undefined })
+      if (database) return use({ context, database, running: undefined })
+      const running = new OneAtATime<{ readonly name: string }>(context, ({ name }) => name)
+      await use({ context, database: await enterFile(context, { slot: slot() }), running })
       await leaveFile(workerStays)
     },
     { scope: 'file' },
   ],
-  db: async ({ testdbFile, task }, use) => {
+  db: async ({ testdbFile: { context, database, running }, task }, use) => {
+    if (!database) return useOwn(context, task, use)
+    running?.enter(task)
     assertHeld(currentDatabase())
-    await use(testdbFile.database)
-    if (testdbFile.ownsReset) await testdbFile.database.resetAfter(task.name, 0)
+    await use(database)
+    if (!running?.leave(task)) return
+    if (hasFailed(task)) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+    await database.resetAfter(task.name, 0)
   },
 })
+
+/** With `scope: 'test'`: the database that the setup file has leased for this test, or one that is leased only now. */
+async function useOwn(
+  context: RunContext,
+  task: RunnerTestCase,
+  use: (database: Database) => Promise<void>,
+): Promise<void> {
+  const present = task.concurrent === true ? undefined : currentDatabase()
+  if (present) return await use(present)
+  printWarnings()
+  const database = await acquireDatabase(context, { slot: slot() })
+  try {
+    await use(database)
+    if (hasFailed(task)) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+  } finally {
+    await database.release()
+  }
+}
+
 export const it = test

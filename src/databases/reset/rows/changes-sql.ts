@@ -8,6 +8,7 @@ declare
   r record;
   name text;
   columns text;
+  remembered text[];
   same_key text;
   before text;
 begin
@@ -16,14 +17,16 @@ begin
     select t.* from testdb.tables t join tree using (rel) join pg_catalog.pg_class c on c.oid = t.rel order by testdb.name_of(t.rel)
   loop
     name := testdb.name_of(r.rel);
-    -- Only of the columns that both have: the test may have added some.
-    select string_agg(quote_ident(attname), ', ' order by attnum) into columns from pg_catalog.pg_attribute a
-     where attrelid = r.rel and attnum > 0 and not attisdropped and attgenerated = '' and (r.copy is null
-       or exists (select from pg_catalog.pg_attribute where attrelid = to_regclass(r.copy) and attname = a.attname and not attisdropped));
+    -- Only of the columns that both have: the test may have added some. What is remembered has a row at least.
+    if r.copy is not null then
+      execute format('select array(select jsonb_object_keys(to_jsonb(b))) from %s b limit 1', r.copy) into remembered;
+    end if;
+    select string_agg(quote_ident(attname), ', ' order by attnum) into columns from pg_catalog.pg_attribute
+     where attrelid = r.rel and attnum > 0 and not attisdropped and attgenerated = '' and (r.copy is null or attname = any (remembered));
     select coalesce(string_agg(format('x.line -> %1$L = y.line -> %1$L', k), ' and '), 'false') into same_key
       from unnest(r.key_columns) k;
     before := case when r.copy is null then format('select %s from only %s where false', coalesce(columns, ''), name)
-      else format('select %s from %s', coalesce(columns, ''), r.copy) end;
+      else format('select %s from %s b', coalesce(columns, ''), r.copy) end;
     return query execute format($query$
       with now as (select to_jsonb(t) as line from (select %1$s from only %2$s) t), before as (select to_jsonb(t) as line from (%3$s) t),
         added as (select line from now except all select line from before), removed as (select line from before except all select line from now),

@@ -77,6 +77,7 @@ end $adopt$;
 create function testdb.pop_checkpoints(wanted int) returns void language plpgsql security definer ${SETTINGS} as $pop$
 declare
   at_level int := (select level from testdb.state);
+  popped oid[] := '{}';
   r record;
 begin
   if at_level <= wanted then
@@ -92,14 +93,21 @@ begin
     for r in delete from testdb.tables where level = at_level returning rel, level loop
       execute format('drop table if exists testdb.rows_%s_%s', r.rel, r.level);
       insert into testdb.dirty values (r.rel, true);
+      popped := array_append(popped, r.rel);
     end loop;
     with below as (delete from testdb.tables_below where at = at_level returning *)
-      insert into testdb.tables select rel, level, copy, key_columns, remove, restore, remove_keyed, restore_keyed, pages from below;
+      insert into testdb.tables select rel, level, copy, key_columns, remove, restore, remove_keyed, restore_keyed, pages, refill from below;
     with below as (delete from testdb.sequences_below where at = at_level returning *)
       update testdb.sequences s set last = b.last, called = b.called from below b where b.seq = s.seq;
     insert into testdb.dirty select rel, true from testdb.views where touched;
     with below as (delete from testdb.views_below where at = at_level returning *)
       update testdb.views v set fresh = b.fresh, touched = b.touched from below b where b.rel = v.rel;
+  end loop;
+  -- Tables that were not large enough below to have their keys noted.
+  for r in select distinct rel from unnest(popped) rel where to_regclass('testdb.keys_' || rel) is not null
+    and not exists (select from testdb.tables t where t.rel = rel.rel and t.remove_keyed is not null)
+  loop
+    execute format('drop function testdb.note_keys_%1$s() cascade; drop table testdb.keys_%1$s', r.rel);
   end loop;
   delete from testdb.views v where not exists (select from testdb.known k where k.objid = v.rel and k.classid = 'pg_catalog.pg_class'::regclass);
   delete from testdb.sequences s where not exists (select from testdb.known k where k.objid = s.seq and k.classid = 'pg_catalog.pg_class'::regclass);

@@ -40,19 +40,36 @@ end $undo$;
 create function testdb.drop_object(class_id oid, object_id oid) returns void language plpgsql as $drop$
 declare
   object record;
+  parent oid;
 begin
-  select * into object from pg_catalog.pg_identify_object(class_id, object_id, 0);
-  if object.identity is not null then
-    execute format('drop %s if exists %s cascade', case object.type when 'statistics object' then 'statistics' else replace(object.type, '-', ' ') end, object.identity);
+  -- The sequence of an identity column, an index of a partition: they go with what they are a part of, and can not go alone.
+  if exists (select from pg_catalog.pg_depend d where d.classid = class_id and d.objid = object_id and d.objsubid = 0 and d.deptype in ('i', 'P', 'S')) then
+    return;
   end if;
+  select * into object from pg_catalog.pg_identify_object(class_id, object_id, 0);
+  if object.identity is null then
+    return;
+  end if;
+  select i.inhparent into parent from pg_catalog.pg_class c join pg_catalog.pg_inherits i on i.inhrelid = c.oid
+   where class_id = 'pg_catalog.pg_class'::regclass and c.oid = object_id and c.relispartition and c.relkind in ('r', 'p');
+  if parent is not null then
+    -- Dropped as a partition it would take along the foreign keys that reference its parent; and to detach it, none of its rows may be referenced.
+    execute format('alter table %1$s disable trigger all; delete from %1$s; alter table %2$s detach partition %1$s', object.identity, testdb.name_of(parent));
+  end if;
+  execute format('drop %s if exists %s cascade', case object.type when 'statistics object' then 'statistics' else replace(object.type, '-', ' ') end, object.identity);
 end $drop$;
 
 -- Puts back the rows of one table; tells whether it has grown so much that it should be vacuumed.
 create function testdb.put_back(t testdb.tables, whole bool) returns bool language plpgsql as $put_back$
+declare
+  remaining bigint;
 begin
   if whole or t.remove_keyed is null then
     execute t.remove;
-    if t.restore is not null then
+    if t.refill is not null then
+      execute format('select count(*) from only %s', testdb.name_of(t.rel)) into remaining;
+    end if;
+    if t.restore is not null and (t.refill is null or remaining <> t.refill) then
       execute t.restore;
     end if;
   else
@@ -105,6 +122,8 @@ begin
         vacuum := array_append(vacuum, 'testdb.keys_' || t.rel);
       end if;
     end loop;
+    -- A refresh is done as the view's owner, whose rows a policy may choose.
+    perform set_config('row_security', 'on', true);
     for r in select * from testdb.views where rel = any (rels) order by rel loop
       if not r.fresh then
         raise exception 'the materialized view % was refreshed; the rows it has in the template are older', testdb.name_of(r.rel);

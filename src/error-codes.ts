@@ -1,0 +1,190 @@
+/** The table of error codes: what each means and how to get out of it. `errors.ts` makes messages of it. */
+
+interface ErrorEntry {
+  /** What it means for the reader, one sentence. */
+  readonly meaning: string
+  /** What to do about it, most likely fix first; the last one names a command to look closer. */
+  readonly fixes: readonly string[]
+}
+
+/** Every code, what it means and how to get out of it. `docs/errors.md` has one heading for each. */
+export const ERRORS = {
+  TESTDB_CONFIG_INVALID: {
+    meaning: 'The configuration has values that testdb does not understand, so nothing was started.',
+    fixes: ['Correct the keys listed above.', 'Run `npx testdb doctor` to see each value and where it came from.'],
+  },
+  TESTDB_CONFIG_LOAD_FAILED: {
+    meaning: 'The configuration file exists but could not be loaded.',
+    fixes: ['Correct the error shown above.', 'Run `npx testdb doctor` to load it again.'],
+  },
+  TESTDB_PEER_MISSING: {
+    meaning: 'An optional package that this set-up needs is not installed.',
+    fixes: ['Install it with the command above.', 'Run `npx testdb doctor` to check the whole set-up.'],
+  },
+  TESTDB_PLATFORM_UNSUPPORTED: {
+    meaning: 'There are no Postgres binaries for this platform.',
+    fixes: [
+      'Set TESTDB_URL to a Postgres server whose database has a name that says test.',
+      'Run `npx testdb doctor` to check the whole set-up.',
+    ],
+  },
+  TESTDB_CACHE_UNWRITABLE: {
+    meaning: 'testdb keeps the embedded server below this folder and can not write to it.',
+    fixes: [
+      'Free space or give write access to the folder.',
+      'Set TESTDB_CACHE_DIR to another folder.',
+      'Run `npx testdb doctor` to check again.',
+    ],
+  },
+  TESTDB_SERVER_START_FAILED: {
+    meaning: 'The embedded Postgres did not come up; the last lines of its log are shown above.',
+    fixes: [
+      'Read the log lines above; the complete log is in the named file.',
+      'Run `npx testdb down` and try again to start from a stopped server.',
+      'Run `npx testdb doctor` to check the binaries, the folder and its rights.',
+    ],
+  },
+  TESTDB_SERVER_UNREACHABLE: {
+    meaning: 'No connection to the Postgres server could be made.',
+    fixes: [
+      'Start the server, or correct the host, port, user and password of the URL.',
+      'Unset TESTDB_URL to use the embedded server.',
+      'Run `npx testdb doctor` to try the connection again.',
+    ],
+  },
+  TESTDB_SERVER_NOT_DISPOSABLE: {
+    meaning:
+      'testdb creates and drops databases on this server, and nothing in the URL says that it is meant for tests.',
+    fixes: [
+      'Use a database whose name says test (`test`, `app_test`, `testing`, `ci`).',
+      'Set `server.allow: true`, or TESTDB_ALLOW=1, if this server really is for tests.',
+      'Run `npx testdb doctor` to see which server is configured and where that comes from.',
+    ],
+  },
+  TESTDB_SERVER_UNSUPPORTED: {
+    meaning: 'The server can not do what testdb needs.',
+    fixes: [
+      'Use Postgres 14 or newer, reached directly and not through a pooler in transaction mode.',
+      'Run `npx testdb doctor` to see what the server can do.',
+    ],
+  },
+  TESTDB_SERVER_LOST: {
+    meaning:
+      'The connection that coordinates this run was closed by the server: it was stopped, restarted, or ended the session.',
+    fixes: ['Start the run again.', 'Run `npx testdb status` to see whether the server is up.'],
+  },
+  TESTDB_MIGRATOR_MISSING: {
+    meaning: 'testdb found nothing to build the database from.',
+    fixes: [
+      "Set `migrator` in testdb.config.ts, for example `knexMigrator({ directory: 'db/migrations' })`.",
+      'Add a knexfile or a `migrations` folder.',
+      'Run `npx testdb doctor` to see where it looked.',
+    ],
+  },
+  TESTDB_MIGRATOR_AMBIGUOUS: {
+    meaning: 'More than one migration tool was found and testdb does not guess.',
+    fixes: ['Set `migrator` in testdb.config.ts to one of them.', 'Run `npx testdb doctor` to see what was found.'],
+  },
+  TESTDB_MIGRATIONS_EMPTY: {
+    meaning: 'The migrator has no migrations, so the database would be empty.',
+    fixes: [
+      'Check the directory above, and that its files have an extension that the migrator loads.',
+      'Run `npx testdb doctor` to see what the migrator finds.',
+    ],
+  },
+  TESTDB_MIGRATION_FAILED: {
+    meaning: 'A migration threw, so no template was made and no test was run.',
+    fixes: [
+      'Correct the migration; the next run tries again by itself.',
+      'Run `npx testdb status` to see the stored error.',
+    ],
+  },
+  TESTDB_MIGRATION_LOCKED: {
+    meaning: 'Another session holds the lock of the migration table and is still alive.',
+    fixes: [
+      'Wait until that migration has ended.',
+      'End the sessions named above if they are left over.',
+      'Run `npx testdb reset --force` to clear the lock in spite of them.',
+    ],
+  },
+  TESTDB_SEED_FAILED: {
+    meaning: 'The seed threw, so no template was made and no test was run.',
+    fixes: [
+      'Correct the seed; the next run tries again by itself.',
+      'Run `npx testdb doctor` to see which seed is used.',
+    ],
+  },
+  TESTDB_EXTENSION_MISSING: {
+    meaning: 'The configuration asks for extensions that this server does not have; nothing was migrated.',
+    fixes: [
+      'Remove them from `extensions`, or use a server that has them (TESTDB_URL).',
+      'Run `npx testdb doctor` to see which extensions the server has.',
+    ],
+  },
+  TESTDB_TEMPLATE_BUILD_FAILED: {
+    meaning: 'The template database could not be finished.',
+    fixes: ['Read the cause above.', 'Run `npx testdb status` to see templates, databases and who is using them.'],
+  },
+  TESTDB_LEADERSHIP_LOST: {
+    meaning: 'This process was building the template and lost the connection that made it the leader, so it stopped.',
+    fixes: [
+      'Start the run again; another process takes over meanwhile.',
+      'Run `npx testdb status` to see who leads now.',
+    ],
+  },
+  TESTDB_WAIT_TIMEOUT: {
+    meaning: 'Another process has been building the template for longer than this one is allowed to wait.',
+    fixes: [
+      'Look at the named process; end it if it hangs, and the next one takes over at once.',
+      'Run `npx testdb status` to see what it is doing.',
+    ],
+  },
+  TESTDB_RUN_MISSING: {
+    meaning:
+      'The worker was not told which server and template to use, because the global set-up of testdb did not run.',
+    fixes: [
+      "Vitest: add `globalSetup: ['testdb/vitest']`, or use the plugin: `plugins: [testdb()]` from 'testdb/vitest/plugin'.",
+      "Jest: add `preset: 'testdb'`, or `globalSetup: 'testdb/jest'`.",
+      'Run `npx testdb doctor` to check the configuration of the runner.',
+    ],
+  },
+  TESTDB_LEASE_LOST: {
+    meaning: 'The database that this worker holds is gone or was taken away; the tests of this file can not go on.',
+    fixes: [
+      'Look for code that drops databases, ends foreign sessions or restarts the server.',
+      'Run `npx testdb status` to see which databases there are.',
+    ],
+  },
+  TESTDB_RESET_FAILED: {
+    meaning: 'The database could not be put back, so the next test would start from a wrong state.',
+    fixes: ['Read the cause above.', 'Run `npx testdb status` to see who is connected to the database.'],
+  },
+  TESTDB_TESTS_CONCURRENT: {
+    meaning: 'The reset after one of them would remove what the other one is working with.',
+    fixes: [
+      "Use `scope: 'test'` and the `db` fixture: then each test has a database of its own.",
+      'Or remove `.concurrent` (`sequence.concurrent`): files run at the same time anyway.',
+      'Run `npx testdb doctor` to see which scope and reset are used.',
+    ],
+  },
+  TESTDB_CHECKPOINT_FAILED: {
+    meaning: 'The present state of the database could not be remembered, so a reset would not return to it.',
+    fixes: [
+      "Use `reset: 'rows'`: it is the strategy that has checkpoints.",
+      'Make changes of the schema in a migration: a checkpoint can keep new objects, but not changed ones.',
+      'Run `npx testdb doctor` to see which strategy is used and why.',
+    ],
+  },
+  TESTDB_DATABASE_IN_USE: {
+    meaning: 'Other sessions are connected and do not leave, so the database can not be replaced.',
+    fixes: ['Close the sessions named above.', 'Run `npx testdb status` to see all of them.'],
+  },
+  TESTDB_RUN_ACTIVE: {
+    meaning: 'Tests are running on this server right now.',
+    fixes: [
+      'Wait for the runs named above.',
+      'Add `--force` to go on in spite of them.',
+      'Run `npx testdb status` to see them.',
+    ],
+  },
+} as const satisfies Record<string, ErrorEntry>

@@ -1,0 +1,30 @@
+/** Tests that run at the same time on one database would be put back by each other. */
+import type { RunContext } from '../databases/context.ts'
+import { TestDbError } from '../errors.ts'
+
+export class OneAtATime<Test> {
+  readonly #nameOf: (test: Test) => string
+  readonly #matters: boolean
+  #running: Test | undefined
+
+  constructor({ reset, shared }: RunContext, nameOf: (test: Test) => string) {
+    this.#matters = reset !== 'none' && shared === undefined
+    this.#nameOf = nameOf
+  }
+
+  /** Throws `TESTDB_TESTS_CONCURRENT` when another test is running. */
+  enter(test: Test): void {
+    if (this.#matters && this.#running !== undefined && this.#running !== test) {
+      const names = [this.#running, test].map((one) => `"${this.#nameOf(one)}"`).join(' and ')
+      throw new TestDbError('TESTDB_TESTS_CONCURRENT', `the tests ${names} run at the same time on one database`)
+    }
+    this.#running = test
+  }
+
+  /** False when the test was not let in: then the database is another one's. */
+  leave(test: Test): boolean {
+    if (this.#matters && this.#running !== test) return false
+    this.#running = undefined
+    return true
+  }
+}
