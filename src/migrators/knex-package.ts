@@ -24,7 +24,7 @@ export function findKnex(folders: readonly string[]): KnexPackage {
         },
       }
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'MODULE_NOT_FOUND')) throw error
+      if ((error as { readonly code?: unknown }).code !== 'MODULE_NOT_FOUND') throw error
     }
   }
   throw new TestDbError('TESTDB_PEER_MISSING', `knex is not installed in ${folders[0]}. Install it: npm i -D knex`, {

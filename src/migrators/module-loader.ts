@@ -137,7 +137,7 @@ function neverEvaluated(error: unknown): boolean {
 }
 
 function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined
+  return typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : undefined
 }
 
 /** Node's rule: the extension, else the `type` of the nearest package.json. */

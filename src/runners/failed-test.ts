@@ -18,6 +18,9 @@ const CAP = 100
 export async function reportFailure(context: RunContext, database: WorkerDatabase, test: FailedTest): Promise<void> {
   const { lease } = database
   if (!lease || (!context.keepOnFailure && !lease.strategy.changes)) return
+  if (context.reset === 'rollback') {
+    return print(`"${test.name}" failed; what it wrote was in a transaction, so there is nothing to keep`)
+  }
   try {
     const changes = await lease.changes(CAP)
     const kept = context.keepOnFailure ? placeOf(context, await lease.keep()) : undefined

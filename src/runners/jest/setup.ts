@@ -7,6 +7,7 @@
  */
 import type { RunContext } from '../../databases/context.ts'
 import { TestDbError } from '../../errors.ts'
+import { publish } from '../../events.ts'
 import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
@@ -65,6 +66,10 @@ function useDatabasePerTest(context: RunContext): void {
 function registerHooks(context: RunContext): void {
   const leave = (): Promise<void> => leaveFile(false)
   const database = currentDatabase()
+  if (context.reset === 'rollback') {
+    const message = "reset: 'rollback' has no effect on tests in Jest, because they open their own connections"
+    publish('warning.raised', { message })
+  }
   const suites = database && new Suites<Block>(database, ({ name }) => name)
   const running = new OneAtATime<{ readonly name: string }>(context, ({ name }) => name)
   if (suites) {

@@ -11,14 +11,17 @@ const UNWRITABLE = new Set([
 
 /** Errno name of a file system error, for example `ENOENT`. */
 export function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+  // Not `instanceof Error`: in Jest's sandbox the errors of Node itself come from another realm.
+  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
 }
 
 /** Turns a file system error into TESTDB_CACHE_UNWRITABLE that names the folder; leaves every other error as it is. */
 export function cacheError(error: unknown, folder: string): unknown {
   const errno = errnoOf(error)
   if (errno === undefined || !UNWRITABLE.has(errno) || error instanceof TestDbError) return error
-  const at = error instanceof Error && 'path' in error && typeof error.path === 'string' ? error.path : folder
+  const { path } = error as { readonly path?: unknown }
+  const at = typeof path === 'string' ? path : folder
   const where = at === folder ? folder : `${folder} (at ${at})`
   return new TestDbError('TESTDB_CACHE_UNWRITABLE', `${where} can not be written: ${errno}`, {
     details: { folder, path: at, errno },

@@ -5,11 +5,13 @@
  * The command line is used because everybody may read it; `/proc/<pid>/cwd` is hidden from root in a container without
  * CAP_SYS_PTRACE. Zombies have an empty one, so they count as gone. Windows: only our own children are ever ended.
  */
+
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { errnoOf } from './folders.ts'
 
 const run = promisify(execFile)
 
@@ -98,7 +100,7 @@ function signalProcess(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal)
   } catch (error) {
     // Gone between the look and the signal is what was wanted.
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+    if (errnoOf(error) !== 'ESRCH') throw error
   }
 }
 
