@@ -23,7 +23,6 @@ import { usableReset } from './databases/reset/rights.ts'
 import { strategyOf } from './databases/reset/strategies.ts'
 import type { ResetName } from './databases/reset/strategy.ts'
 import { SpareQueue } from './databases/spares.ts'
-import { messageOf } from './errors.ts'
 import { publish } from './events.ts'
 import { failingOnExit } from './exit-guard.ts'
 import type { Migrator } from './migrators/migrator.ts'
@@ -32,16 +31,13 @@ import { openSession } from './open-server.ts'
 import type { Session } from './postgres/index.ts'
 import type { Server } from './server/server.ts'
 import { reached } from './steps.ts'
+import { BackgroundSweep } from './templates/background-sweep.ts'
 import { buildTemplate, templateName } from './templates/build.ts'
 import { templateHash } from './templates/hash.ts'
 import { migrateShared } from './templates/shared.ts'
-import { RETENTION, sweep } from './templates/sweep.ts'
 
 /** How long a process waits for another one's build (ms): longer than any sane migration, shorter than a forgotten CI job. */
 const BUILD_WAIT_MS = 30 * 60_000
-
-/** How long after its start a run removes what nobody uses, unless it ends before (ms). */
-const SWEEP_AFTER_MS = 2_000
 
 /** One invocation of a test runner. It lives as long as its session; `close()` only makes the end faster. */
 export interface Run extends AsyncDisposable {
@@ -67,7 +63,7 @@ export async function startRun(config: ResolvedConfig, runner: string): Promise<
     if (server.ours) await keepOutOfRegistry(session, role)
     await run.refresh()
     session.unref()
-    run.sweepLater()
+    run.sweep.later()
     return run
   } catch (error) {
     await session.close()
@@ -78,6 +74,7 @@ export async function startRun(config: ResolvedConfig, runner: string): Promise<
 
 class ActiveRun implements Run {
   readonly config: ResolvedConfig
+  readonly sweep: BackgroundSweep
   readonly #server: Server
   readonly #session: Session
   readonly #role: Role
@@ -85,9 +82,6 @@ class ActiveRun implements Run {
   readonly #reset: ResetName
   #hash: string | undefined
   #context: RunContext | undefined
-  /** Undefined until its time has come. */
-  #sweep: Promise<unknown> | undefined
-  #sweepTimer: NodeJS.Timeout | undefined
   #spares: SpareQueue | undefined
 
   constructor(config: ResolvedConfig, server: Server, session: Session, role: Role, runId: number, reset: ResetName) {
@@ -97,6 +91,7 @@ class ActiveRun implements Run {
     this.#role = role
     this.#runId = runId
     this.#reset = reset
+    this.sweep = new BackgroundSweep(session, config.project)
   }
 
   get context(): RunContext {
@@ -111,7 +106,7 @@ class ActiveRun implements Run {
   async #refresh(): Promise<boolean> {
     const { config } = this
     // One session does both: its locks would not keep the two apart, and a DROP can not run inside the seal's transaction.
-    await this.#sweep
+    await this.sweep.pause()
     await this.#spares?.stop()
     const migrator = await chooseAndAnnounce(config, this.#hash === undefined)
     const seed = await loadSeed(config.seed, config.root)
@@ -211,27 +206,10 @@ class ActiveRun implements Run {
     })
   }
 
-  /** Not while workers wait for their first databases: who has work to do goes first. */
-  sweepLater(): void {
-    this.#sweepTimer = setTimeout(() => void this.#sweepOnce(), SWEEP_AFTER_MS).unref()
-  }
-
-  /** Tests need not wait for it, and its failure is nobody's failure: the next run sweeps again. */
-  #sweepOnce(): Promise<unknown> {
-    clearTimeout(this.#sweepTimer)
-    this.#sweep ??= sweep(this.#session, { retention: RETENTION, project: this.config.project }).catch(
-      (error: unknown) => {
-        if (!this.#session.lost.aborted)
-          publish('warning.raised', { message: `clean-up was not finished: ${messageOf(error)}` })
-      },
-    )
-    return this.#sweep
-  }
-
   async close(): Promise<void> {
     // What it leaves when the session is lost, the next run sweeps.
     await this.#spares?.clear().catch(() => undefined)
-    await this.#sweepOnce()
+    await this.sweep.finish()
     if (!this.#session.lost.aborted) await endRun(this.#session, this.#runId).catch(() => undefined)
     await this.#session.close()
     await this.#server.release()

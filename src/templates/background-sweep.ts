@@ -1,0 +1,53 @@
+/** A run's sweep: in the background while tests are at work, and at the end of the run at the latest. */
+import { clearTimeout, setTimeout } from 'node:timers'
+import { messageOf } from '../errors.ts'
+import { publish } from '../events.ts'
+import type { Session } from '../postgres/index.ts'
+import { RETENTION, sweep } from './sweep.ts'
+
+/** Not while workers wait for their first databases: who has work to do goes first (ms). */
+const AFTER_MS = 2_000
+
+/** How long the end of a run waits for it (ms): a lock of a process that stands still is no reason to stand still too. */
+const AT_END_MS = 5_000
+
+export class BackgroundSweep {
+  readonly #session: Session
+  readonly #project: string
+  #timer: NodeJS.Timeout | undefined
+  #work: Promise<unknown> | undefined
+
+  constructor(session: Session, project: string) {
+    this.#session = session
+    this.#project = project
+  }
+
+  /** Tests need not wait for it, and its failure is nobody's failure: the next run sweeps again. */
+  later(): void {
+    this.#timer = setTimeout(() => void this.#once(), AFTER_MS).unref()
+  }
+
+  /** Waits for a sweep that is at work; begins none. */
+  async pause(): Promise<void> {
+    await this.#work
+  }
+
+  /** Sweeps if that was not done yet, and waits for it, but not for ever. */
+  async finish(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, AT_END_MS)
+    })
+    await Promise.race([this.#once(), late])
+    clearTimeout(timer)
+  }
+
+  #once(): Promise<unknown> {
+    clearTimeout(this.#timer)
+    this.#work ??= sweep(this.#session, { retention: RETENTION, project: this.#project }).catch((error: unknown) => {
+      if (this.#session.lost.aborted) return
+      publish('warning.raised', { message: `clean-up was not finished: ${messageOf(error)}` })
+    })
+    return this.#work
+  }
+}
