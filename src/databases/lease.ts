@@ -155,8 +155,9 @@ export class Lease implements Resettable {
   /** Puts the database back and notes that nothing of this worker is outstanding; the lock stays. */
   async settle(): Promise<void> {
     const { runId } = this.context
-    if (this.once) this.#outdated = 'it was used'
-    else if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
+    // The run drops it, or resume() replaces it.
+    if (this.once) return reached('release.settled')
+    if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
     else {
       // Also for `clone`: hooks that ran after the last reset may have written.
       await this.rewind(0)
@@ -191,7 +192,7 @@ export class Lease implements Resettable {
 
   /** Takes the settled database into use again; one that tests have changed beyond a reset is replaced. */
   async resume(): Promise<void> {
-    if (this.#outdated !== undefined) return await this.replace()
+    if (this.once || this.#outdated !== undefined) return await this.replace()
     await writeLease(this.session, { held: true, clean: false, runId: this.context.runId })
   }
 

@@ -1,25 +1,13 @@
 /** What a failed test had changed in its database: for people, and as JSON. */
 
-/** The same as the reset's; report/ and databases/ do not know each other. */
-export interface Changes {
-  readonly table: string
-  readonly added: number
-  readonly removed: number
-  readonly changed: number
-  readonly rows: {
-    readonly added: readonly Row[]
-    readonly removed: readonly Row[]
-    readonly changed: readonly { readonly before: Row; readonly now: Row }[]
-  }
-}
-type Row = Readonly<Record<string, unknown>>
+import type { Row, TableChanges } from '../databases/reset/strategy.ts'
 
 export interface Postmortem {
   readonly test: string
   readonly file: string
   readonly database: string
   /** Undefined when the strategy does not know. */
-  readonly changes: readonly Changes[] | undefined
+  readonly changes: readonly TableChanges[] | undefined
   /** Where the database can be looked at, if it was kept. */
   readonly kept: string | undefined
 }

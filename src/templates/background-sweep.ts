@@ -8,9 +8,6 @@ import { RETENTION, sweep } from './sweep.ts'
 /** Not while workers wait for their first databases: who has work to do goes first (ms). */
 const AFTER_MS = 2_000
 
-/** How long the end of a run waits for it (ms): a lock of a process that stands still is no reason to stand still too. */
-const AT_END_MS = 5_000
-
 export class BackgroundSweep {
   readonly #session: Session
   readonly #project: string
@@ -32,14 +29,9 @@ export class BackgroundSweep {
     await this.#work
   }
 
-  /** Sweeps if that was not done yet, and waits for it, but not for ever. */
+  /** Sweeps if that was not done yet, and waits for it. */
   async finish(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, AT_END_MS)
-    })
-    await Promise.race([this.#once(), late])
-    clearTimeout(timer)
+    await this.#once()
   }
 
   #once(): Promise<unknown> {

@@ -50,7 +50,7 @@ export interface TableChanges {
   }
 }
 
-type Row = Readonly<Record<string, unknown>>
+export type Row = Readonly<Record<string, unknown>>
 
 export interface ResetStrategy {
   readonly name: ResetName

@@ -26,16 +26,18 @@ import {
 import { onlyRun, runOf } from './published.ts'
 
 // Outside of Jest this file is only looked at.
-if ('beforeEach' in globalThis) {
-  const context = onlyRun()
-  if (context?.scope === 'test') useDatabasePerTest(context)
-  else if (currentDatabase() !== undefined) registerHooks(context ?? runOf(testFile()))
+const inJest = 'beforeEach' in globalThis
+/** Undefined where the run depends on the test file. */
+const only = inJest ? onlyRun() : undefined
+if (inJest) {
+  if (only?.scope === 'test') useDatabasePerTest(only)
+  else if (currentDatabase() !== undefined) registerHooks(only ?? runOf(testFile()))
   else beforeAnything(assertAcquired)
 }
 
 export default async function setup(): Promise<void> {
-  if (currentDatabase() !== undefined || onlyRun()?.scope === 'test') return
-  const context = runOf(testFile())
+  if (currentDatabase() !== undefined || only?.scope === 'test') return
+  const context = only ?? runOf(testFile())
   if (context.scope === 'test') return useDatabasePerTest(context)
   const database = await enterFile(context, { slot: slot() })
   // A file that throws while it is loaded runs no hook at all; its lease ends with the process, which it must not keep alive.
@@ -52,17 +54,20 @@ function useDatabasePerTest(context: RunContext): void {
     await enterFile(context, { slot: slot() })
   })
   const leaveTest = async (): Promise<void> => {
-    const [database, test] = [currentDatabase(), runningTest()]
-    if (database && test && test.errors.length > 0) {
-      await reportFailure(context, database, { name: test.name, file: testFile() })
-    }
+    await reportIfFailed(context)
     await leave()
   }
   registerLast({ afterEach: leaveTest, afterAll: leave })
   afterEverything(leave)
 }
 
-/** Databases for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
+async function reportIfFailed(context: RunContext): Promise<void> {
+  const [database, test] = [currentDatabase(), runningTest()]
+  if (!database || !test || test.errors.length === 0) return
+  await reportFailure(context, database, { name: test.name, file: testFile() })
+}
+
+/** One database for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
 function registerHooks(context: RunContext): void {
   const leave = (): Promise<void> => leaveFile(false)
   const database = currentDatabase()
@@ -86,11 +91,8 @@ function registerHooks(context: RunContext): void {
   })
   registerLast({
     afterEach: async () => {
-      const test = runningTest()
-      if (database && test && test.errors.length > 0) {
-        await reportFailure(context, database, { name: test.name, file: testFile() })
-      }
-      await suites?.leaveTest(test?.name ?? 'unknown')
+      await reportIfFailed(context)
+      await suites?.leaveTest(runningTest()?.name ?? 'unknown')
     },
     afterAll: leave,
   })

@@ -8,12 +8,11 @@ import { test as base, inject, type RunnerTestCase } from 'vitest'
 import { acquireDatabase } from '../../acquire.ts'
 import type { RunContext } from '../../databases/context.ts'
 import type { Database, WorkerDatabase } from '../../databases/database.ts'
-import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { currentDatabase, enterFile, leaveFile, printWarnings } from '../worker.ts'
 import { contextOf } from './injected.ts'
-import { hasFailed } from './result.ts'
+import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 
 interface FileFixtures {
@@ -66,7 +65,7 @@ export const test = base.extend<Fixtures & FileFixtures>({
     assertHeld(currentDatabase())
     await use(database)
     if (!running?.leave(task)) return
-    if (hasFailed(task)) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+    await reportIfFailed(context, database, task)
     await database.resetAfter(task.name, 0)
   },
 })
@@ -83,7 +82,7 @@ async function useOwn(
   const database = await acquireDatabase(context, { slot: slot() })
   try {
     await use(database)
-    if (hasFailed(task)) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+    await reportIfFailed(context, database, task)
   } finally {
     await database.release()
   }

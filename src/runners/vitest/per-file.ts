@@ -1,13 +1,12 @@
 /** One database for all tests of a file; each starts from what its `beforeAll` hooks have made. */
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
-import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { Suites } from '../suites.ts'
 import { enterFile, leaveFile } from '../worker.ts'
 import { type Block, beforeHooksOf, pathOf } from './blocks.ts'
-import { hasFailed } from './result.ts'
+import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 import { beforeWorkerEnds } from './worker-end.ts'
 
@@ -36,7 +35,7 @@ export async function useDatabasePerFile(context: RunContext, workerStays: boole
   // Run after all hooks of the test file: hooks are a stack.
   afterEach(async ({ task }) => {
     if (!running.leave(task)) return
-    if (hasFailed(task)) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+    await reportIfFailed(context, database, task)
     await suites.leaveTest(task.name)
   })
 

@@ -1,9 +1,8 @@
 /** `scope: 'test'`: each test has a database of its own, which goes with it. */
 import { afterEach, beforeEach } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
-import { reportFailure } from '../failed-test.ts'
 import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
-import { hasFailed } from './result.ts'
+import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 import { beforeWorkerEnds } from './worker-end.ts'
 
@@ -15,8 +14,7 @@ export function useDatabasePerTest(context: RunContext): void {
   afterEach(async ({ task }) => {
     if (task.concurrent === true) return
     const database = currentDatabase()
-    if (database && hasFailed(task))
-      await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+    if (database) await reportIfFailed(context, database, task)
     await leaveFile(false)
   })
   beforeWorkerEnds(() => leaveFile(false))

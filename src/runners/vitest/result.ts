@@ -1,7 +1,15 @@
 /** How a test stands when its after-hooks run. */
+import type { RunnerTestCase } from 'vitest'
+import type { RunContext } from '../../databases/context.ts'
+import type { WorkerDatabase } from '../../databases/database.ts'
+import { reportFailure } from '../failed-test.ts'
 
-/** With retries an earlier try's errors are still listed; the state is this try's. Of `test.fails` it is turned around later. */
-export const hasFailed = (task: {
-  readonly fails?: boolean | undefined
-  readonly result?: { readonly state?: string } | undefined
-}): boolean => (task.result?.state === 'fail') !== (task.fails === true)
+export async function reportIfFailed(
+  context: RunContext,
+  database: WorkerDatabase,
+  task: Readonly<RunnerTestCase>,
+): Promise<void> {
+  // With retries an earlier try's errors are still listed; the state is this try's. Of `test.fails` it is turned around later.
+  const failed = (task.result?.state === 'fail') !== (task.fails === true)
+  if (failed) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+}
