@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createTestDb } from '../../dist/index.mjs'
 import { functionMigrator } from '../../dist/migrators.mjs'
-import { allTables, migrate, seedAll, test } from './schema.mjs'
+import { addRows, allTables, migrate, seedAll, test } from './schema.mjs'
 
 const pg = createRequire(import.meta.url)('pg')
 
@@ -47,6 +47,17 @@ export async function openPlaces(tables, resets = ['rows', 'truncate', 'clone'])
   await migrate(url.href, tables)
   const plain = await client(url.href)
 
+  /** As in a test file that has just begun: nothing is cached, nothing is planned. */
+  let fresh
+  const dirtyForFresh = async () => {
+    await fresh?.end()
+    fresh = new pg.Client(rows.url)
+    fresh.on('error', () => undefined)
+    await fresh.connect()
+    await rows.query(test)
+  }
+  opened.push({ close: () => fresh?.end() })
+
   const dirtyPlain = () => plain.query(test)
   const own = (name, database, slow = false) => ({
     name,
@@ -60,6 +71,12 @@ export async function openPlaces(tables, resets = ['rows', 'truncate', 'clone'])
     plainUrl: url.href,
     ways: [
       ...databases.map(([reset, database]) => own(reset, database, reset === 'clone')),
+      { ...own('rows, a test that only adds rows', rows), dirty: () => rows.query(addRows) },
+      {
+        name: 'rows, first reset of a session',
+        dirty: dirtyForFresh,
+        reset: () => fresh.query('select * from testdb.reset()'),
+      },
       {
         name: 'truncate every table, seed again',
         slow: true,

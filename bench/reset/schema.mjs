@@ -41,3 +41,6 @@ export const test = Array.from(
   (_, i) =>
     `insert into t${i} (name) values ('new'); update t${i} set name = 'changed' where id = 7; delete from t${i} where id = 9`,
 ).join('; ')
+
+/** Adds a row to each of the tables. */
+export const addRows = Array.from({ length: DIRTY }, (_, i) => `insert into t${i} (name) values ('new')`).join('; ')

@@ -12,8 +12,12 @@ const COMMANDS: Readonly<Record<RunKind, readonly [command: string, ...args: str
   reset: ['testdb', 'reset'],
 }
 
-/** Whatever happens, a run has ended after this (ms): the longest pause, a server that takes its time to die, a busy machine. */
-export const RUN_DEADLINE_MS = 90_000
+/**
+ * Whatever happens, a run has ended after this (ms): the longest pause, a server that takes its time to die, a busy machine. And
+ * what Vitest takes, without testdb as well, when a worker is killed while it starts: a minute for the dead worker's first word,
+ * perhaps for a second worker too, then `teardownTimeout` (30 s here) for an exit that has been.
+ */
+export const RUN_DEADLINE_MS = 200_000
 
 /** What can be said to a run whose server died under it, or whose session was cut. */
 const CODES_OF_LOSS: readonly string[] = [

@@ -274,3 +274,45 @@ test('a table that was large at a checkpoint has its keys noted no longer than t
     expect(await snapshotDatabase(session)).toEqual(before)
   }
 })
+
+test('a small table keeps the order of its rows, and a row that is only added costs the others nothing', async () => {
+  const { lease, role } = await lend({
+    sql: `create table t (id int primary key, n int, payload text); create table keyless (n int);
+      insert into t select i, i, 'a' from generate_series(50, 1, -1) i; insert into t select i, i, 'b' from generate_series(51, 100) i;
+      insert into keyless select i % 3 from generate_series(1, 20) i`,
+  })
+  await using session = await role()
+  const rows = async (): Promise<unknown> => [
+    (await session.query('select * from t')).rows,
+    (await session.query('select * from keyless')).rows,
+  ]
+  const before = await rows()
+  for (const work of [
+    'update t set n = n',
+    'delete from t where id = 7; update keyless set n = 1 where n = 0',
+    `delete from t where id < 20; insert into t select i, i, 'a' from generate_series(1, 19) i`,
+    'truncate t, keyless; insert into keyless values (1)',
+    'begin; delete from t; delete from keyless; rollback',
+    'vacuum full t',
+    'vacuum (freeze) t',
+    'insert into keyless select n from keyless',
+    'update t set id = id + 1000',
+  ]) {
+    for (const statement of work.split('; ')) await session.query(statement)
+    await lease.reset()
+    expect(await rows(), work).toEqual(before)
+  }
+  // Space that became free must not be filled in another order.
+  for (let round = 0; round < 60; round++) {
+    await session.query('update t set n = 0; delete from keyless')
+    await lease.reset()
+  }
+  expect(await rows(), 'many resets').toEqual(before)
+  const { rows: size } = await session.query(`select pg_relation_size('t') / 8192 < 20 as small`)
+  expect(size).toEqual([{ small: true }])
+  const versions = async (): Promise<unknown> => (await session.query('select ctid, xmin from t')).rows
+  const untouched = await versions()
+  await session.query(`insert into t values (0, 0, 'c')`)
+  await lease.reset()
+  expect(await versions()).toEqual(untouched)
+})

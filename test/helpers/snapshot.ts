@@ -11,13 +11,14 @@ export interface Snapshot {
   readonly objects: readonly string[]
 }
 
-/** What changes with the files and the statistics of a relation, or with the number of its rows, is not the schema. */
+/** What changes with the files and the statistics of a relation, or with the number of its rows, is not the schema. Nor is it whether
+ * a default is in each row or told for all of them. */
 const VOLATILE = `'{relfilenode, relpages, reltuples, relallvisible, relallfrozen, relfrozenxid, relminmxid, relhasindex, relhasrules, relhastriggers, relhassubclass, relispopulated, reltoastrelid}'::text[]`
 
 const OBJECTS = `
   with objects (class, id, said) as (
     select 'pg_class'::regclass, oid, (to_jsonb(c) - ${VOLATILE})::text from pg_class c
-    union all select 'pg_class'::regclass, attrelid, to_jsonb(a)::text from pg_attribute a where attnum > 0
+    union all select 'pg_class'::regclass, attrelid, (to_jsonb(a) - '{atthasmissing, attmissingval}'::text[])::text from pg_attribute a where attnum > 0
     union all select 'pg_constraint'::regclass, oid, to_jsonb(x)::text from pg_constraint x
     union all select 'pg_type'::regclass, oid, to_jsonb(x)::text from pg_type x
     union all select 'pg_proc'::regclass, oid, to_jsonb(x)::text from pg_proc x

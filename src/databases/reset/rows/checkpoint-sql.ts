@@ -90,13 +90,14 @@ begin
       delete from testdb.known k using made m where k.classid = m.classid and k.objid = m.objid
     ) insert into testdb.ddl select tag, identity, classid, objid, false, false from made;
     delete from testdb.lines where level = at_level;
+    delete from testdb.writers where level = at_level;
     for r in delete from testdb.tables where level = at_level returning rel, level loop
       execute format('drop table if exists testdb.rows_%s_%s', r.rel, r.level);
       insert into testdb.dirty values (r.rel, true);
       popped := array_append(popped, r.rel);
     end loop;
     with below as (delete from testdb.tables_below where at = at_level returning *)
-      insert into testdb.tables select rel, level, copy, key_columns, remove, restore, remove_keyed, restore_keyed, pages, refill from below;
+      insert into testdb.tables select rel, level, copy, key_columns, remove, restore, remove_keyed, restore_keyed, pages from below;
     with below as (delete from testdb.sequences_below where at = at_level returning *)
       update testdb.sequences s set last = b.last, called = b.called from below b where b.seq = s.seq;
     insert into testdb.dirty select rel, true from testdb.views where touched;

@@ -39,7 +39,7 @@ export const rowsReset: ResetStrategy = {
     )
     const { schema_changes: schemaChanges, vacuum } = rows[0] ?? {}
     // Rows that a reset removed leave holes; without this the ten-thousandth reset would take many times the first.
-    for (const table of vacuum ?? []) await database.session.query(`vacuum ${table}`)
+    for (const grown of vacuum ?? []) await database.session.query(`vacuum ${grown}`)
     if (schemaChanges) await database.outdate(schemaChanges, after)
   },
 

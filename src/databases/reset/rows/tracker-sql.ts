@@ -12,8 +12,10 @@ create unlogged table testdb.dirty (rel oid not null, whole bool not null) with 
 create unlogged table testdb.ddl (tag text not null, identity text, classid oid, objid oid, dropped bool not null, dependent bool not null) with (autovacuum_enabled = off);
 -- How to put a table back to its state at "level": 0 is the template, above are checkpoints. "remove" and "restore" are complete
 -- statements; "restore" is null for a table that was empty. "copy": what to select the remembered rows from. "pages": its size then.
--- "refill": after "remove" has taken away what is not remembered, so many rows must be left; only otherwise is "restore" needed.
-create table testdb.tables (rel oid primary key, level int not null, copy text, key_columns text[], remove text not null, restore text, remove_keyed text, restore_keyed text, pages bigint not null, refill bigint);
+create table testdb.tables (rel oid primary key, level int not null, copy text, key_columns text[], remove text not null, restore text, remove_keyed text, restore_keyed text, pages bigint not null);
+-- Small tables whose rows are known by the transactions that wrote them: "amount" rows, and no other row has one of these as xmin.
+-- To look at xmin costs a tenth of comparing rows, and needs neither a key nor equality.
+create table testdb.writers (rel oid not null, level int not null, amount bigint not null, xids xid[] not null, primary key (rel, level));
 -- The rows of small tables, as texts: a copy of its own for each would be three files more in every clone, and its columns would
 -- keep a test from dropping a type.
 create table testdb.lines (rel oid not null, level int not null, place int not null, line text[] not null, primary key (rel, level, place));
