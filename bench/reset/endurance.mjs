@@ -63,7 +63,7 @@ try {
   const look = async () => {
     const { rows } = await client.query(
       `select (select count(*)::int from pg_stat_activity where ${own}) as sessions, (select count(*)::int from pg_database) as databases,
-              (select sum(pg_database_size(oid))::bigint from pg_database) / 1024 / 1024 as mb, current_setting('data_directory') as folder`,
+              current_setting('data_directory') as folder`,
     )
     const disk = Number(
       execFileSync('sh', ['-c', 'du -sm "$0" 2>/dev/null; true', rows[0].folder]).toString().split('\t')[0],
