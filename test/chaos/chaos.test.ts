@@ -15,7 +15,7 @@ import { asAdmin, removeServers } from '../e2e/servers.ts'
 import { Campaign } from './campaign.ts'
 import { workspaceFiles } from './checkouts.ts'
 import { compareContent } from './content.ts'
-import { leftOnMachine, leftOnServer } from './leftovers.ts'
+import { leftOnMachine, leftOnServer, segmentsNow } from './leftovers.ts'
 import { planCampaign } from './plan.ts'
 import { signal, withTemporary } from './processes.ts'
 
@@ -51,13 +51,14 @@ test.runIf(linux)(`${pairs} random starts and kills, seed ${seed}`, { timeout: T
     await removeServers(place).finally(() => rmSync(temporary, { recursive: true, force: true }))
   }
 
+  const oldSegments = segmentsNow()
   const { begun, complaints, met, undisturbedMs } = await campaign.run()
 
   const layout = await campaign.server.layout()
   const found = [...complaints]
   if (layout === undefined) found.push('no server was ever started')
   else {
-    found.push(...(await leftOnMachine(layout, temporary, campaign.server.postmastersSeen)))
+    found.push(...(await leftOnMachine(layout, temporary, campaign.server.postmastersSeen, oldSegments)))
     // The server sleeps by now; what starts it again is a run like any other.
     await asAdmin(place, async (session) => {
       found.push(...(await leftOnServer(session)), ...(await compareContent(session, root)))

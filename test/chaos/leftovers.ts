@@ -44,6 +44,7 @@ export async function leftOnMachine(
   layout: Layout,
   temporary: string,
   postmastersSeen: ReadonlySet<number>,
+  oldSegments: ReadonlySet<number>,
 ): Promise<string[]> {
   return await poll(async () => {
     const found: string[] = []
@@ -62,7 +63,7 @@ export async function leftOnMachine(
     found.push(...unexpected(path.dirname(layout.memoryCluster), [path.basename(layout.memoryCluster), 'cache-folder']))
     found.push(...unexpected(layout.memoryCluster, ['cluster.json', 'data']))
     found.push(...unexpected(layout.folder, EXPECTED_IN_CACHE))
-    return [...found, ...orphanedSegments(postmastersSeen)]
+    return [...found, ...orphanedSegments(postmastersSeen, oldSegments)]
   })
 }
 
@@ -83,14 +84,22 @@ const inside = (folder: string): string => {
   }
 }
 
-/** System V shared memory of dead postmasters, which the system keeps until it is told otherwise. */
-function orphanedSegments(seen: ReadonlySet<number>): string[] {
+function segments(): { id: number; creator: number; attached: number }[] {
   const [, ...lines] = readFileSync('/proc/sysvipc/shm', 'utf8').trim().split('\n')
-  return lines.flatMap((line) => {
-    const [, id, , , creator = 0, , attached] = line.trim().split(/\s+/).map(Number)
-    const orphaned = attached === 0 && seen.has(creator) && !isAlive(creator)
-    return orphaned ? [`shared memory ${id} of the postmaster ${creator}`] : []
+  return lines.map((line) => {
+    const [, id = 0, , , creator = 0, , attached = 0] = line.trim().split(/\s+/).map(Number)
+    return { id, creator, attached }
   })
+}
+
+/** What is there before a campaign: of a process that had, long ago, the pid that one of its servers will have. */
+export const segmentsNow = (): ReadonlySet<number> => new Set(segments().map(({ id }) => id))
+
+/** System V shared memory of dead postmasters, which the system keeps until it is told otherwise. */
+function orphanedSegments(seen: ReadonlySet<number>, old: ReadonlySet<number>): string[] {
+  return segments()
+    .filter(({ id, creator, attached }) => attached === 0 && seen.has(creator) && !old.has(id) && !isAlive(creator))
+    .map(({ id, creator }) => `shared memory ${id} of the postmaster ${creator}`)
 }
 
 async function poll(look: () => Promise<string[]>): Promise<string[]> {

@@ -32,9 +32,10 @@ export const SUITES = {
   e2e: {
     projects: ['e2e'],
     files: [
-      ...['vitest', 'watch', 'jest', 'storm', 'failures', 'reset', 'bad-input', 'shared', 'script'].map(
+      ...['vitest', 'watch', 'jest', 'storm', 'failures', 'bad-input', 'shared', 'script'].map(
         (name) => `test/e2e/${name}.test.ts`,
       ),
+      ...['reset', 'blocks', 'rollback', 'scope', 'failed'].map((name) => `test/e2e/${name}.test.ts`),
       'test/package.test.ts',
     ],
   },
@@ -44,6 +45,8 @@ export const SUITES = {
   jest: { projects: ['e2e'], files: ['test/e2e/jest.test.ts'] },
   /** Each way to put a database back, in real suites. */
   resets: { projects: ['e2e'], files: ['test/e2e/reset.test.ts'] },
+  /** What is built on the runners' own hooks and reports: data of blocks, scopes, failed tests. */
+  hooks: { projects: ['e2e'], files: ['blocks', 'scope', 'failed'].map((name) => `test/e2e/${name}.test.ts`) },
   /** Every test of the core that needs a server: SQL, migrators, coordination, leases, resets. */
   core: { projects: ['pg'], files: [] },
   /** The rows of the crash table where a template is built and a database is leased. */
@@ -71,10 +74,10 @@ export interface Entry {
 
 /** What `.ci/run` has time for: every version of everything, and the oldest of everything with the most tests. */
 export const ENTRIES: readonly Entry[] = [
-  { node: 20, set: 'pg14', suites: ['vitest', 'jest', 'crash'] },
+  { node: 20, set: 'pg14', suites: ['vitest', 'jest', 'hooks', 'crash'] },
   { node: 24, set: 'pg15', suites: ['resets'] },
   { node: 22, set: 'pg16', suites: ['crash'] },
-  { node: 22, set: 'pg17', suites: ['resets'] },
+  { node: 22, set: 'pg17', suites: ['resets', 'hooks'] },
   // The core and the crash table on the newest Postgres are what `npm test` runs.
   { node: 24, set: 'pg18', suites: ['vitest', 'jest'] },
 ]
@@ -84,9 +87,9 @@ export const PAIRS: readonly Entry[] = [
   // The oldest of everything, with everything.
   { node: 20, set: 'pg14', suites: ['e2e', 'collisions', 'core', 'processes'] },
   // Every major of Postgres in between.
-  { node: 24, set: 'pg15', suites: ['vitest', 'jest', 'resets', 'core', 'crashes'] },
-  { node: 22, set: 'pg16', suites: ['vitest', 'jest', 'resets', 'core', 'crashes'] },
-  { node: 22, set: 'pg17', suites: ['vitest', 'resets', 'core', 'crashes'] },
+  { node: 24, set: 'pg15', suites: ['vitest', 'jest', 'resets', 'hooks', 'core', 'crashes'] },
+  { node: 22, set: 'pg16', suites: ['vitest', 'jest', 'resets', 'hooks', 'core', 'crashes'] },
+  { node: 22, set: 'pg17', suites: ['vitest', 'resets', 'hooks', 'core', 'crashes'] },
   // The newest of everything. The core on this Postgres is what `npm test` runs.
   { node: 24, set: 'pg18', suites: ['e2e'] },
   // The runners on the Nodes that are left.
