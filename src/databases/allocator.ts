@@ -6,7 +6,7 @@
  *      lock taken, or the database is gone → next row
  *      held by a worker that died          → drop it, next row
  *      not clean, and not this run's       → drop it, next row (of a living run: leave it alone)
- *      otherwise                           → take it
+ *      otherwise                           → take it; put it back if somebody has written since it was given back
  *   no row left → register a name → clone → connect → lock
  *
  * What if a process dies here? While looking: the transaction is rolled back and the lock is free. While cloning: the
@@ -28,9 +28,10 @@ import { endSessions, isConnectionLoss, isSqlState, removeDatabase, Session } fr
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { holdClone, makeClone, openLeaseSession } from './fresh-clone.ts'
-import { isUsable, Lease } from './lease.ts'
-import { type LeaseRow, readLease, writeLease } from './reset/lease-sql.ts'
+import { Lease } from './lease.ts'
+import { type LeaseRow, readLease } from './reset/lease-sql.ts'
 import { noteDatabase, takeSameAgain } from './same-again.ts'
+import { isUsable, takeSettled } from './take.ts'
 
 /**
  * Leases a database of the run's template for the worker that its runner calls `slot`; the same worker gets the same database
@@ -74,7 +75,11 @@ async function takeIdle(maintenance: Session, context: RunContext, slot: string)
   for (;;) {
     const found = await maintenance.transaction(() => tryOne(maintenance, context, slot, tried))
     if (found === 'none') return undefined
-    if (found.lease) return found.lease
+    if (found.lease) {
+      // Not in the transaction: a clone in its place would wait for the row that we have locked.
+      if (found.touched) await found.lease.putBackLate()
+      return found.lease
+    }
     tried.push(found.name)
     if (found.discard) await discard(maintenance, found.name)
   }
@@ -83,6 +88,8 @@ async function takeIdle(maintenance: Session, context: RunContext, slot: string)
 interface Attempt {
   readonly name: string
   readonly lease?: Lease
+  /** Somebody has written since it was given back. */
+  readonly touched?: boolean
   readonly discard?: boolean
 }
 
@@ -120,7 +127,7 @@ async function tryOne(
     })
     if (row && !row.held && isUsable(row, context)) {
       await noteUse(maintenance, name, { runId: context.runId, slot, state: 'ready' })
-      return { name, lease: await settleIn(session, context) }
+      return { name, ...(await settleIn(session, context)) }
     }
     await session.close()
     if (row && !row.held && (await isWantedByOther(maintenance, row, context))) return { name }
@@ -135,12 +142,12 @@ async function tryOne(
 }
 
 /** Makes an idle database ours. */
-async function settleIn(session: Session, context: RunContext): Promise<Lease> {
+async function settleIn(session: Session, context: RunContext): Promise<{ lease: Lease; touched: boolean }> {
   // What the last holder left running would write into our tests; its idle sessions may belong to a living process.
   await endSessions(session, session.target.database, 'busy')
-  await writeLease(session, { held: true, clean: false, runId: context.runId })
+  const touched = await takeSettled(session, context)
   reached('lease.taken')
-  return new Lease(context, session)
+  return { lease: new Lease(context, session), touched }
 }
 
 /** What another run's tests have written stays as long as that run lives. */

@@ -4,6 +4,7 @@ import { messageOf, TestDbError } from '../errors.ts'
 import { closeKnex, type KnexDriver, knexConfig, openKnex } from '../pools/knex.ts'
 import { DEFAULT_LIMITS } from '../pools/limits.ts'
 import {
+  type ClientClass,
   type ConnectionTarget,
   closePool,
   formatUrl,
@@ -13,6 +14,7 @@ import {
   poolConfig,
   SharedTransaction,
 } from '../postgres/index.ts'
+import { driverClient, OwnWork } from '../postgres/own-work.ts'
 import { type RunContext, testTarget } from './context.ts'
 import type { Lease } from './lease.ts'
 import { callOnReset } from './on-reset.ts'
@@ -70,6 +72,9 @@ export class WorkerDatabase implements Database {
   #knex: Knex | undefined
   /** What `pool` and `knex()` work in with `reset: 'rollback'`. */
   #transaction: SharedTransaction | undefined
+  /** What was asked of `pool` and `knex()` and has no answer yet. */
+  readonly #own = new OwnWork()
+  #released = false
 
   constructor(context: RunContext, place: Lease | string, slot: string) {
     this.#context = context
@@ -95,7 +100,13 @@ export class WorkerDatabase implements Database {
   }
 
   get pool(): Pool {
-    this.#pool ??= openPool(this.#target, this.#limits, this.#applicationName, this.#shared()?.clientClass())
+    this.#assertHeld()
+    if (!this.#pool) {
+      const Client = this.#own.counted(this.#shared()?.clientClass() ?? driverClient)
+      const pool = openPool(this.#target, this.#limits, this.#applicationName, Client)
+      this.#pool = pool
+      this.#own.watch(() => pool.waitingCount)
+    }
     return this.#pool
   }
 
@@ -108,9 +119,15 @@ export class WorkerDatabase implements Database {
   }
 
   knex(): Knex {
-    const shared = this.#shared()
-    const clientOf = shared && (({ types }: KnexDriver) => shared.clientClass(types))
-    this.#knex ??= openKnex(this.#context.projectRoot, this.knexConfig(), clientOf)
+    this.#assertHeld()
+    if (!this.#knex) {
+      const shared = this.#shared()
+      const clientOf = ({ Client, types }: KnexDriver): ClientClass =>
+        this.#own.counted(shared?.clientClass(types) ?? Client)
+      const knex = openKnex(this.#context.projectRoot, this.knexConfig(), clientOf)
+      this.#knex = knex
+      this.#own.watch(() => pendingOf(knex))
+    }
     return this.#knex
   }
 
@@ -119,6 +136,8 @@ export class WorkerDatabase implements Database {
   }
 
   async reset(): Promise<void> {
+    this.#assertHeld()
+    await this.#own.ended()
     if (this.#rollsBack) await this.#rollBack(this.#transaction?.level ?? 0)
     else await this.#lease?.reset()
     await callOnReset()
@@ -126,9 +145,19 @@ export class WorkerDatabase implements Database {
 
   /** A test has ended: forgets the checkpoints above `level` and puts the database back. */
   async resetAfter(test: string, level: number): Promise<void> {
+    await this.#own.ended()
     if (this.#rollsBack) await this.#rollBack(0, test)
     else await this.#lease?.rewind(level, test)
     await callOnReset()
+  }
+
+  /** Somebody else may have it by now; and who would close what is opened? */
+  #assertHeld(): void {
+    if (!this.#released) return
+    throw new TestDbError(
+      'TESTDB_LEASE_LOST',
+      `the database ${this.name} was released before, so its handle can not be used`,
+    )
   }
 
   get #rollsBack(): boolean {
@@ -147,22 +176,23 @@ export class WorkerDatabase implements Database {
   }
 
   async checkpoint(): Promise<Checkpoint> {
+    this.#assertHeld()
     const lease = this.#lease
     if (!lease) throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `the database ${this.name} is shared with others`)
     const shared = this.#shared()
     if (shared) return await this.#savepoint(shared)
-    const before = lease.level
-    await lease.checkpoint()
-    const release = (): Promise<void> => lease.rewind(before)
+    const release = await lease.mark()
     return { release, [Symbol.asyncDispose]: release }
   }
 
   async #savepoint(shared: SharedTransaction): Promise<Checkpoint> {
-    const before = shared.level
-    await shared.checkpoint().catch((cause: unknown) => {
+    const checkpoint = await shared.checkpoint().catch((cause: unknown) => {
       throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `no checkpoint of ${this.name}: ${messageOf(cause)}`, { cause })
     })
-    const release = (): Promise<void> => this.#rollBack(before)
+    const release = async (): Promise<void> => {
+      const before = this.#transaction?.levelBelow(checkpoint)
+      if (before !== undefined) await this.#rollBack(before)
+    }
     return { release, [Symbol.asyncDispose]: release }
   }
 
@@ -172,6 +202,7 @@ export class WorkerDatabase implements Database {
     const knex = this.#knex
     this.#pool = undefined
     this.#knex = undefined
+    this.#own.forget()
     if (pool) await closePool(pool, CLOSE_GRACE_MS)
     if (knex) await closeKnex(knex, CLOSE_GRACE_MS)
     // Last: a pool may still wait for what runs in it.
@@ -181,6 +212,7 @@ export class WorkerDatabase implements Database {
   }
 
   async release(): Promise<void> {
+    this.#released = true
     try {
       await this.closePools()
     } finally {
@@ -191,4 +223,10 @@ export class WorkerDatabase implements Database {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release()
   }
+}
+
+/** Those who wait for a connection of Knex's pool, which is gone when the user has destroyed it. */
+function pendingOf(knex: Knex): number {
+  const { pool } = knex.client as { pool?: { numPendingAcquires(): number } }
+  return pool?.numPendingAcquires() ?? 0
 }

@@ -15,18 +15,23 @@ import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { replaceByClone } from './fresh-clone.ts'
 import { keepCopy, keepOnce } from './keep.ts'
-import { type LeaseRow, settleLease, writeLease } from './reset/lease-sql.ts'
+import { settleLease, writeLease } from './reset/lease-sql.ts'
 import { strategyOf } from './reset/strategies.ts'
 import type { ResetStrategy, Resettable, TableChanges } from './reset/strategy.ts'
+import { takeSettled } from './take.ts'
 
 export class Lease implements Resettable {
   readonly name: string
   readonly context: RunContext
   #session: Session
   #level = 0
+  /** Checkpoints of `mark()` that are not forgotten yet. `before`: the level that the release of one returns to. */
+  #marks: { readonly before: number }[] = []
   /** What tests have changed in the schema, until a fresh clone undoes it. */
   #outdated: string | undefined
   #released = false
+  /** Between the lock and the first use: no session there is one of ours. */
+  #taking = false
   #releasing: Promise<void> | undefined
 
   /** Used once: then nobody else may have it, and the run drops it. */
@@ -41,7 +46,7 @@ export class Lease implements Resettable {
 
   get session(): Session {
     // Somebody else may have the database now, and a reset would take it from them.
-    if (this.#released) throw new TestDbError('TESTDB_LEASE_LOST', `the database ${this.name} was given back already`)
+    if (this.#released) throw new TestDbError('TESTDB_LEASE_LOST', `the database ${this.name} was released before`)
     // Closed without another in its place: a replacement has failed half-way.
     if (this.#session.ended) throw this.#lostError(this.#session.lost.reason)
     return this.#session
@@ -58,11 +63,16 @@ export class Lease implements Resettable {
 
   /** Puts the database back. `after`: the test that has ended. */
   reset(after?: string): Promise<void> {
-    return this.rewind(this.#level, after)
+    return this.#putBack(this.#level, after)
   }
 
   /** Forgets the checkpoints above `level` and puts the database back; if that fails, replaces it by a fresh clone and says so. */
   async rewind(level: number, after?: string): Promise<void> {
+    this.#marks = this.#marks.filter(({ before }) => before < level)
+    await this.#putBack(level, after)
+  }
+
+  async #putBack(level: number, after?: string): Promise<void> {
     const startedAt = performance.now()
     const { strategy, session } = this
     reached('reset.started')
@@ -105,8 +115,21 @@ export class Lease implements Resettable {
     return this.#level
   }
 
+  /** A checkpoint that who made it releases; what is returned does nothing when the checkpoint was forgotten before. */
+  async mark(): Promise<() => Promise<void>> {
+    const mark = { before: this.#level }
+    await this.checkpoint()
+    this.#marks.push(mark)
+    return async () => {
+      const place = this.#marks.indexOf(mark)
+      if (place < 0) return
+      this.#marks.splice(place)
+      await this.#putBack(mark.before)
+    }
+  }
+
   async outdate(changes: string, after: string | undefined): Promise<void> {
-    const alone = this.#level === 0 && (await sessionsOf(this.session, this.name)).length === 0
+    const alone = this.#taking || (this.#level === 0 && (await sessionsOf(this.session, this.name)).length === 0)
     if (alone || (this.context.onDdl === 'recreate' && this.#level === 0)) return await this.replace()
     if (changes === this.#outdated) return
     this.#outdated = changes
@@ -140,6 +163,7 @@ export class Lease implements Resettable {
       )
       this.#session = session
       this.#level = 0
+      this.#marks = []
       this.#outdated = undefined
       if (crashed) await this.refill()
     })
@@ -159,14 +183,13 @@ export class Lease implements Resettable {
     if (this.once) return reached('release.settled')
     if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
     else {
-      // Also for `clone`: hooks that ran after the last reset may have written.
+      // Also for `clone`: hooks may have written after the last reset.
       await this.rewind(0)
       // Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it.
       if (!(await settleLease(this.session, runId))) {
         if (this.#outdated === undefined) {
-          publish('warning.raised', {
-            message: `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`,
-          })
+          const message = `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`
+          publish('warning.raised', { message })
         }
         this.#outdated ??= 'the settings of the database'
       }
@@ -181,19 +204,28 @@ export class Lease implements Resettable {
 
   /** Keeps the present state for people to look at; gives the name of the database that has it. */
   async keep(): Promise<string> {
-    if (this.once) {
+    if (this.context.scope === 'test') {
       await keepOnce(this.context, this.name)
       return this.name
     }
-    const { copy, session } = await keepCopy(this.context, this.session, 'kept')
+    const { session, copied } = await keepCopy(this.context, this.session, this.once ? 'once' : 'ready')
     this.#session = session
-    return copy
+    if (copied.status === 'fulfilled') return copied.value
+    throw new Error(`${this.name} could not be kept: ${messageOf(copied.reason)}`, { cause: copied.reason })
   }
 
   /** Takes the settled database into use again; one that tests have changed beyond a reset is replaced. */
   async resume(): Promise<void> {
     if (this.once || this.#outdated !== undefined) return await this.replace()
-    await writeLease(this.session, { held: true, clean: false, runId: this.context.runId })
+    if (await takeSettled(this.session, this.context)) await this.putBackLate()
+  }
+
+  /** Puts back what was written between the release by the last holder and now; what a reset can not undo is not left for later. */
+  async putBackLate(): Promise<void> {
+    this.#taking = true
+    await this.reset().finally(() => {
+      this.#taking = false
+    })
   }
 
   /** Gives the database back. Safe to call twice; a lease that is lost has nothing to give back. */
@@ -216,7 +248,3 @@ export class Lease implements Resettable {
     }
   }
 }
-
-/** A dirty database is only good for the run that made it so: its own strategy is to leave things as they are. */
-export const isUsable = (row: LeaseRow, context: RunContext): boolean =>
-  row.clean || (context.reset === 'none' && row.runId === context.runId)

@@ -24,7 +24,15 @@ export function onReset(listener: Listener): () => void {
   return () => void listeners().delete(listener)
 }
 
-/** One after the other, in the order in which they were added. */
+/** One after the other, in the order in which they were added; all of them, whoever throws. Throws the first error. */
 export async function callOnReset(): Promise<void> {
-  for (const listener of listeners()) await listener()
+  const errors: unknown[] = []
+  for (const listener of listeners()) {
+    try {
+      await listener()
+    } catch (error) {
+      errors.push(error)
+    }
+  }
+  if (errors.length > 0) throw errors[0]
 }

@@ -12,8 +12,9 @@ import { endSessions, type Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { openLeaseSession } from './fresh-clone.ts'
-import { isUsable, Lease } from './lease.ts'
-import { tryLeaseAndRead, writeLease } from './reset/lease-sql.ts'
+import { Lease } from './lease.ts'
+import { tryLeaseAndRead } from './reset/lease-sql.ts'
+import { isUsable, takeSettled } from './take.ts'
 
 /** Notes which database the worker has. */
 export function noteDatabase(context: RunContext, slot: string, name: string): void {
@@ -40,9 +41,11 @@ export async function takeSameAgain(context: RunContext, slot: string): Promise<
     if (locked && row && !row.held && row.runId === context.runId && isUsable(row, context)) {
       reached('lease.locked')
       if (busy > 0) await endSessions(session, name, 'busy')
-      await writeLease(session, { held: true, clean: false, runId: context.runId })
+      const touched = await takeSettled(session, context)
       reached('lease.taken')
-      return new Lease(context, session)
+      const lease = new Lease(context, session)
+      if (touched) await lease.putBackLate()
+      return lease
     }
   } catch {
     // The registry's way gives the reason, if there still is one.

@@ -4,6 +4,8 @@ import type { Row, TableChanges } from '../databases/reset/strategy.ts'
 
 export interface Postmortem {
   readonly test: string
+  /** Around the test, from the outermost. */
+  readonly blocks?: readonly string[] | undefined
   readonly file: string
   readonly database: string
   /** Undefined when the strategy does not know. */
@@ -18,12 +20,18 @@ const TABLES = 10
 const LENGTH = 120
 
 /** Lines to print. Rows added are marked +, removed -, changed ~ with the columns that changed. */
-export function describePostmortem(
-  { test, database, changes = [], kept }: Postmortem,
-  json: string | undefined,
-): string[] {
-  const lines = [`"${test}" failed; what it had changed in ${database}:`]
-  if (changes.length === 0) lines.push('  nothing')
+export function describePostmortem({ test, database, changes, kept }: Postmortem, json: string | undefined): string[] {
+  const lines =
+    changes === undefined
+      ? [`"${test}" failed in ${database}`]
+      : [`"${test}" failed; what it had changed in ${database}:`, ...describeChanges(changes)]
+  if (json !== undefined && changes !== undefined && changes.length > 0) lines.push(`  as JSON: ${json}`)
+  if (kept !== undefined) lines.push(`  kept as ${kept}`)
+  return lines
+}
+
+function describeChanges(changes: readonly TableChanges[]): string[] {
+  const lines = changes.length === 0 ? ['  nothing'] : []
   for (const one of changes.slice(0, TABLES)) {
     lines.push(
       `  ${one.table}: ${one.added} added, ${one.removed} removed, ${one.changed} changed`,
@@ -33,8 +41,6 @@ export function describePostmortem(
     )
   }
   if (changes.length > TABLES) lines.push(`  … and ${changes.length - TABLES} more tables`)
-  if (json !== undefined && changes.length > 0) lines.push(`  as JSON: ${json}`)
-  if (kept !== undefined) lines.push(`  kept as ${kept}`)
   return lines
 }
 

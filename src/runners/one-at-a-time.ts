@@ -5,10 +5,13 @@ import { TestDbError } from '../errors.ts'
 export class OneAtATime<Test> {
   readonly #nameOf: (test: Test) => string
   readonly #matters: boolean
+  readonly #shares: string
   #running: Test | undefined
 
-  constructor({ reset, shared }: RunContext, nameOf: (test: Test) => string) {
-    this.#matters = reset !== 'none' && shared === undefined
+  constructor({ reset, scope, shared }: RunContext, nameOf: (test: Test) => string) {
+    // With a database for each test it is the environment that they would share.
+    this.#matters = (reset !== 'none' || scope === 'test') && shared === undefined
+    this.#shares = scope === 'test' ? 'with one environment' : 'on one database'
     this.#nameOf = nameOf
   }
 
@@ -16,7 +19,7 @@ export class OneAtATime<Test> {
   enter(test: Test): void {
     if (this.#matters && this.#running !== undefined && this.#running !== test) {
       const names = [this.#running, test].map((one) => `"${this.#nameOf(one)}"`).join(' and ')
-      throw new TestDbError('TESTDB_TESTS_CONCURRENT', `the tests ${names} run at the same time on one database`)
+      throw new TestDbError('TESTDB_TESTS_CONCURRENT', `the tests ${names} run at the same time ${this.#shares}`)
     }
     this.#running = test
   }

@@ -22,6 +22,8 @@ export class Suites<Block> {
   readonly #database: WorkerDatabase
   readonly #nameOf: (block: Block) => string
   readonly #entered: Entered<Block>[] = []
+  /** What may have written since the last reset, other than a test. */
+  #written: string | undefined
 
   constructor(database: WorkerDatabase, nameOf: (block: Block) => string) {
     this.#database = database
@@ -30,22 +32,31 @@ export class Suites<Block> {
 
   /** The hooks of the last block of the path are about to run. */
   async enter(path: readonly Block[]): Promise<void> {
-    if (!this.#database.lease?.strategy.checkpoints) return
     const block = path.at(-1)
     await this.at(path.slice(0, -1))
-    if (block !== undefined) this.#entered.push({ block, level: undefined })
+    if (block !== undefined && this.#database.lease?.strategy.checkpoints)
+      this.#entered.push({ block, level: undefined })
   }
 
   /** A test inside of these blocks, from the file inwards, is about to run. Only blocks with hooks count. */
   async at(path: readonly Block[]): Promise<void> {
     const lease = this.#database.lease
-    if (!lease?.strategy.checkpoints) return
     const left = this.#entered.findIndex(({ block }, place) => block !== path[place])
-    if (left >= 0) {
-      this.#entered.splice(left)
-      await lease.rewind(this.#level)
+    if (left >= 0) this.#entered.splice(left)
+    // A database that had to be replaced has none of the checkpoints any more.
+    for (const one of this.#entered) if ((one.level ?? 0) > (lease?.level ?? 0)) one.level = lease?.level
+    if (left >= 0 || this.#written !== undefined) {
+      await this.#database.resetAfter(this.#written ?? 'the hooks of a block', this.#level)
+      this.#written = undefined
     }
+    if (!lease?.strategy.checkpoints) return
     for (const one of this.#entered) one.level ??= await this.#remember(one.block)
+  }
+
+  /** The `afterAll` hooks of a block are about to run; `path` ends with it, if it has hooks before its tests, too. */
+  async leave(path: readonly Block[], block: Block): Promise<void> {
+    await this.at(path)
+    this.#written = `afterAll of ${this.#nameOf(block)}`
   }
 
   /** A test has ended: puts the database back to what it began with. */

@@ -70,6 +70,16 @@ export async function leaveFile(stays: boolean): Promise<void> {
   await state.database.release()
 }
 
+/** A reserved name that no resolver knows, so that what connects to it says where it is. */
+const NOWHERE = 'no-database-outside-of-a-test-with-scope-test.invalid'
+
+/** Until a test has its database the environment must not lead to one that somebody else has put there. */
+export function hideDatabase({ env }: RunContext): void {
+  if (env === false) return
+  Object.assign(process.env, { PGHOST: NOWHERE, PGDATABASE: 'none' })
+  for (const name of env) process.env[name] = `postgres://${NOWHERE}/none`
+}
+
 const isSameTemplate = (a: RunContext, b: RunContext): boolean =>
   a.template?.id === b.template?.id && a.shared === b.shared
 

@@ -200,7 +200,7 @@ async function forgetStaging(session: Session, templateId: number): Promise<void
 }
 
 /** Databases of failed tests are kept this long (days), and so many of a project. */
-const KEPT = { days: 1, perProject: 10 }
+export const KEPT = { days: 1, perProject: 10 }
 
 async function claimKept(session: Session): Promise<string[]> {
   const { rows } = await session.query<{ name: string }>(

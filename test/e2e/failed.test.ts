@@ -18,7 +18,7 @@ import { note } from './note.js'
 import pg from 'pg'
 describe('teams', () => {
   beforeAll(async () => {
-    if (!process.env.DATABASE_URL) return
+    if (process.env.DATABASE_URL.includes('.invalid/')) return
     const client = new pg.Client(process.env.DATABASE_URL)
     await client.connect()
     await client.query("insert into teams (name) values ('before all')")

@@ -35,7 +35,7 @@ export const SUITES = {
       ...['vitest', 'watch', 'jest', 'storm', 'failures', 'bad-input', 'shared', 'script'].map(
         (name) => `test/e2e/${name}.test.ts`,
       ),
-      ...['reset', 'blocks', 'rollback', 'scope', 'failed'].map((name) => `test/e2e/${name}.test.ts`),
+      ...['reset', 'blocks', 'rollback', 'scope', 'failed', 'test-ends'].map((name) => `test/e2e/${name}.test.ts`),
       'test/package.test.ts',
     ],
   },
@@ -45,8 +45,11 @@ export const SUITES = {
   jest: { projects: ['e2e'], files: ['test/e2e/jest.test.ts'] },
   /** Each way to put a database back, in real suites. */
   resets: { projects: ['e2e'], files: ['test/e2e/reset.test.ts'] },
-  /** What is built on the runners' own hooks and reports: data of blocks, scopes, failed tests. */
-  hooks: { projects: ['e2e'], files: ['blocks', 'scope', 'failed'].map((name) => `test/e2e/${name}.test.ts`) },
+  /** What is built on the runners' own hooks and reports: data of blocks, ends of tests, scopes, failed tests. */
+  hooks: {
+    projects: ['e2e'],
+    files: ['blocks', 'test-ends', 'scope', 'failed'].map((name) => `test/e2e/${name}.test.ts`),
+  },
   /** Every test of the core that needs a server: SQL, migrators, coordination, leases, resets. */
   core: { projects: ['pg'], files: [] },
   /** The rows of the crash table where a template is built and a database is leased. */

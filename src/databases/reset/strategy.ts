@@ -66,6 +66,8 @@ export interface ResetStrategy {
   readonly checkpoints?: Checkpoints
   /** What differs from the state that a reset returns to; `cap` rows of each kind and table at most. */
   changes?(session: Session, cap: number): Promise<TableChanges[]>
+  /** SQL that is true while nobody has written since the last reset; undefined where only a reset tells. */
+  readonly untouched?: string
   /** True when a database that was reset equals its template, so that a later run may take it. */
   readonly leavesClean: boolean
 }

@@ -20,7 +20,7 @@ create function testdb.digest(query text) returns text language plpgsql as $dige
 declare
   result text;
 begin
-  execute format('select count(*) || '':'' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) from (%s) t', query) into result;
+  execute format('select count(*) || '':'' || coalesce(sum(hashtextextended((t.*)::text, 0)::numeric), 0) from (%s) t', query) into result;
   return result;
 end $digest$;
 

@@ -24,7 +24,10 @@ export class SharedTransaction implements Shared {
   readonly #nesting: Nesting
   readonly #facades = new Set<FacadeClient>()
   #begun = false
-  #checkpoints = 0
+  /** One for each; who made it knows it again. */
+  #checkpoints: object[] = []
+  /** How often the state was put back. */
+  #rewinds = 0
   /** Who is told what the server says while a statement runs. */
   #current: FacadeClient | undefined
 
@@ -66,7 +69,12 @@ export class SharedTransaction implements Shared {
 
   /** Checkpoints that `rewind` can return to. */
   get level(): number {
-    return this.#checkpoints
+    return this.#checkpoints.length
+  }
+
+  /** The level that the end of a checkpoint returns to; undefined when it is gone. */
+  levelBelow(checkpoint: object): number | undefined {
+    return this.#checkpoints.includes(checkpoint) ? this.#checkpoints.indexOf(checkpoint) : undefined
   }
 
   async attach(facade: FacadeClient): Promise<void> {
@@ -89,7 +97,7 @@ export class SharedTransaction implements Shared {
     const parts = typeof text === 'string' ? controlParts(text) : undefined
     return this.#unit(facade, async (client) => {
       if (!parts || (bound && parts.length > 1)) {
-        return await this.#nesting.statement(facade, () => ask(client, config, values))
+        return await this.#nesting.statement(facade, () => ask(client, renamed(config, this.#rewinds), values))
       }
       const results: unknown[] = []
       for (const part of parts) {
@@ -120,13 +128,15 @@ export class SharedTransaction implements Shared {
     })
   }
 
-  /** Remembers the present state; gives its level. */
-  async checkpoint(): Promise<number> {
+  /** Remembers the present state. */
+  async checkpoint(): Promise<object> {
     return await this.#connection.enqueue(async () => {
       await this.#ready()
       if (this.#nesting.owners.length > 0) throw new Error('a transaction is open on db')
-      await this.#connection.send(`savepoint testdb_checkpoint_${this.#checkpoints + 1}`)
-      return ++this.#checkpoints
+      await this.#connection.send(`savepoint testdb_checkpoint_${this.#checkpoints.length + 1}`)
+      const checkpoint = {}
+      this.#checkpoints.push(checkpoint)
+      return checkpoint
     })
   }
 
@@ -139,15 +149,21 @@ export class SharedTransaction implements Shared {
       if (!this.#begun || !client) return 0
       const left = this.#nesting.owners as FacadeClient[]
       // Those of a connection that was lost are gone with it.
-      const to = Math.min(level, this.#checkpoints)
+      const to = Math.min(level, this.#checkpoints.length)
       try {
-        await client.query(to === 0 ? 'rollback' : `rollback to savepoint testdb_checkpoint_${to}`)
-        this.#checkpoints = to
+        // Statements that were prepared for tables of this test would be wrong for those of the next.
+        await client.query(
+          to === 0
+            ? 'rollback; deallocate all; select pg_catalog.pg_advisory_unlock_all()'
+            : `rollback to savepoint testdb_checkpoint_${to}; deallocate all`,
+        )
+        this.#rewinds++
+        this.#checkpoints.length = to
         this.#begun = to > 0
       } catch (error) {
         // With its connection the transaction has gone, too.
         if (!isConnectionLoss(error)) throw error
-        this.#checkpoints = 0
+        this.#checkpoints = []
         this.#begun = false
       }
       this.#nesting.clear()
@@ -205,7 +221,7 @@ export class SharedTransaction implements Shared {
 
   #forget(why: Error): void {
     this.#begun = false
-    this.#checkpoints = 0
+    this.#checkpoints = []
     this.#nesting.clear()
     for (const facade of this.#facades) facade.lose(why)
     this.#facades.clear()
@@ -217,3 +233,12 @@ const ask = (client: pg.Client, config: unknown, values: unknown): Promise<unkno
   new Promise((resolve, reject) => {
     client.query(config as string, values as unknown[], (error, result) => (error ? reject(error) : resolve(result)))
   })
+
+/** The driver remembers which names it has prepared, and can not be told that they are gone. */
+function renamed(config: unknown, rewinds: number): unknown {
+  const { name } = config as pg.QueryConfig
+  if (typeof name !== 'string' || name === '' || rewinds === 0) return config
+  // Configurations of tagged templates have getters of their class.
+  const copy = Object.create(Object.getPrototypeOf(config), Object.getOwnPropertyDescriptors(config))
+  return Object.defineProperty(copy, 'name', { value: `${name}~${rewinds}`, enumerable: true })
+}

@@ -10,6 +10,7 @@ export interface Block {
   readonly parent?: Block
   readonly children: readonly (Block | Test)[]
   readonly hooks: { readonly type: string }[]
+  readonly mode?: string | null
 }
 
 interface Test {
@@ -21,11 +22,29 @@ interface Test {
 
 interface Circus {
   readonly rootDescribeBlock: Block
+  readonly testNamePattern?: RegExp | null
+  readonly hasFocusedTests?: boolean
   /** `errors` are those of the present try. */
   readonly currentlyRunningTest: { readonly name: string; readonly parent: Block; readonly errors: unknown[] } | null
 }
 
 type Hook = () => Promise<void>
+
+type Register = (hook: () => void | Promise<void>) => void
+
+interface JestGlobals {
+  readonly beforeAll: Register
+  readonly beforeEach: Register
+  readonly afterEach: Register
+  readonly afterAll: Register
+  readonly expect: { getState(): { testPath?: string } }
+}
+
+declare const require: (name: string) => unknown
+
+/** With `injectGlobals: false` they are no globals; Jest gives them by this name to whatever it loads. */
+export const jestGlobals = (): JestGlobals =>
+  ('beforeEach' in globalThis ? globalThis : require('@jest/globals')) as JestGlobals
 
 interface Hooks {
   readonly afterEach: Hook
@@ -37,9 +56,9 @@ interface Hooks {
  * registration, so hooks of a setup file would reset the database under the file's own clean-up.
  */
 export function registerLast(hooks: Hooks): void {
-  const globals = globalThis as unknown as { afterEach(hook: Hook): void; afterAll(hook: Hook): void }
-  globals.afterEach(hooks.afterEach)
-  globals.afterAll(hooks.afterAll)
+  const { afterEach, afterAll } = jestGlobals()
+  afterEach(hooks.afterEach)
+  afterAll(hooks.afterAll)
   const block = circusState()?.rootDescribeBlock
   if (!block) return
   const ours = block.hooks.slice(-2)
@@ -51,8 +70,7 @@ export function registerLast(hooks: Hooks): void {
 
 /** Registers a hook that runs before those of the test file; call it before `registerLast`. */
 export function beforeAnything(check: () => void | Promise<void>): void {
-  const globals = globalThis as unknown as { beforeEach(hook: () => void | Promise<void>): void }
-  globals.beforeEach(check)
+  jestGlobals().beforeEach(check)
 }
 
 const hasHooks = ({ hooks }: Block): boolean => hooks.some(({ type }) => type === 'beforeAll')
@@ -66,40 +84,51 @@ export function pathOf(inner: Block): Block[] {
   return path
 }
 
-/** Calls `enter` before the `beforeAll` hooks of the file and of each block in it; call it before `registerLast`. */
-export function beforeBlocks(enter: (path: readonly Block[]) => Promise<void>): void {
-  const globals = globalThis as unknown as { beforeAll(hook: Hook): void }
-  globals.beforeAll(async () => {
+export interface Watcher {
+  /** The first of the hooks before the tests of a block, or of the file, is about to run. */
+  enter(path: readonly Block[]): Promise<void>
+  /** The first of the hooks after the tests of a block, or of the file, is about to run. */
+  leave(path: readonly Block[], block: Block): Promise<void>
+}
+
+/** Has itself told of the hooks of the file and of each block in it; call it before `registerLast`. */
+export function watchBlocks(watcher: Watcher): void {
+  jestGlobals().beforeAll(async () => {
     // The file is collected only now.
     const root = circusState()?.rootDescribeBlock
     if (!root) return
-    insertHooks(root, enter)
-    await enter([root])
+    insertHooks(root, watcher)
+    await watcher.enter([root])
   })
 }
 
-function insertHooks(parent: Block, enter: (path: readonly Block[]) => Promise<void>): void {
-  for (const block of parent.children) {
-    if (block.type !== 'describeBlock') continue
-    const fn = (): Promise<void> => enter(pathOf(block))
-    const hook = {
-      type: 'beforeAll',
-      fn,
-      parent: block,
-      asyncError: new Error('testdb'),
-      seenDone: false,
-      timeout: undefined,
-    }
-    if (hasHooks(block)) block.hooks.unshift(hook)
-    insertHooks(block, enter)
+function insertHooks(block: Block, watcher: Watcher): void {
+  const insert = (type: 'beforeAll' | 'afterAll', fn: Hook): void => {
+    const asyncError = new Error('testdb')
+    const hook = { type, fn, parent: block, asyncError, seenDone: false, timeout: undefined }
+    if (block.hooks.some((one) => one.type === type)) block.hooks.unshift(hook)
   }
+  if (block.parent) insert('beforeAll', () => watcher.enter(pathOf(block)))
+  insert('afterAll', () => watcher.leave(pathOf(block), block))
+  for (const child of block.children) if (child.type === 'describeBlock') insertHooks(child, watcher)
 }
 
-/** The tests of the file that Jest runs at the same time as others. */
-export function concurrentTests(block = circusState()?.rootDescribeBlock): Test[] {
-  return (block?.children ?? []).flatMap((one) => {
-    if (one.type === 'describeBlock') return concurrentTests(one)
-    return one.concurrent === true && one.mode !== 'skip' && one.mode !== 'todo' ? [one] : []
+/** The tests of the file that will run, with those that Jest runs at the same time as others. */
+export function testsToRun(): { readonly all: Test[]; readonly concurrent: Test[] } {
+  const state = circusState()
+  const all = state ? testsOf(state.rootDescribeBlock, '', state) : []
+  return { all, concurrent: all.filter(({ concurrent }) => concurrent === true) }
+}
+
+/** As circus decides it. */
+function testsOf(block: Block, prefix: string, { testNamePattern, hasFocusedTests }: Circus): Test[] {
+  return block.children.flatMap((one) => {
+    const name = prefix === '' ? one.name : `${prefix} ${one.name}`
+    if (one.type === 'describeBlock') {
+      return one.mode === 'skip' ? [] : testsOf(one, name, { testNamePattern, hasFocusedTests } as Circus)
+    }
+    const skipped = one.mode === 'skip' || one.mode === 'todo' || (hasFocusedTests === true && one.mode !== 'only')
+    return skipped || testNamePattern?.test(name) === false ? [] : [one]
   })
 }
 
@@ -115,7 +144,7 @@ export function afterEverything(action: Hook): void {
   })
 }
 
-function circusState(): Circus | undefined {
+export function circusState(): Circus | undefined {
   const symbol = Object.getOwnPropertySymbols(globalThis).find((one) => one.description === 'JEST_STATE_SYMBOL')
   return symbol && (globalThis as unknown as Record<symbol, Circus>)[symbol]
 }

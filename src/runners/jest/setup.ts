@@ -12,21 +12,23 @@ import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { Suites } from '../suites.ts'
-import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
+import { currentDatabase, enterFile, hideDatabase, leaveFile } from '../worker.ts'
 import {
   afterEverything,
   type Block,
   beforeAnything,
-  beforeBlocks,
-  concurrentTests,
+  circusState,
+  jestGlobals,
   pathOf,
   registerLast,
   runningTest,
+  testsToRun,
+  watchBlocks,
 } from './circus.ts'
 import { onlyRun, runOf } from './published.ts'
 
 // Outside of Jest this file is only looked at.
-const inJest = 'beforeEach' in globalThis
+const inJest = circusState() !== undefined
 /** Undefined where the run depends on the test file. */
 const only = inJest ? onlyRun() : undefined
 if (inJest) {
@@ -49,7 +51,12 @@ const slot = (): string => process.env.JEST_WORKER_ID ?? String(process.pid)
 
 /** `scope: 'test'`: each test has a database of its own, which goes with it. */
 function useDatabasePerTest(context: RunContext): void {
-  const leave = (): Promise<void> => leaveFile(false)
+  const leave = async (): Promise<void> => {
+    await leaveFile(false)
+    hideDatabase(context)
+  }
+  hideDatabase(context)
+  jestGlobals().beforeAll(() => assertOneAtATime(context, testsToRun().concurrent.length > 0))
   beforeAnything(async () => {
     await enterFile(context, { slot: slot() })
   })
@@ -64,7 +71,9 @@ function useDatabasePerTest(context: RunContext): void {
 async function reportIfFailed(context: RunContext): Promise<void> {
   const [database, test] = [currentDatabase(), runningTest()]
   if (!database || !test || test.errors.length === 0) return
-  await reportFailure(context, database, { name: test.name, file: testFile() })
+  const blocks: string[] = []
+  for (let block = test.parent; block.parent; block = block.parent) blocks.unshift(block.name)
+  await reportFailure(context, database, { name: test.name, blocks, file: testFile() })
 }
 
 /** One database for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
@@ -76,12 +85,13 @@ function registerHooks(context: RunContext): void {
     publish('warning.raised', { message })
   }
   const suites = database && new Suites<Block>(database, ({ name }) => name)
-  const running = new OneAtATime<{ readonly name: string }>(context, ({ name }) => name)
   if (suites) {
-    beforeBlocks(async (path) => {
-      // Jest runs their bodies before any hook that is told about them.
-      for (const test of path.length === 1 ? concurrentTests() : []) running.enter(test)
-      await suites.enter(path)
+    watchBlocks({
+      async enter(path) {
+        if (path.length === 1) assertOneAtATime(context, testsToRun().all.length > 1)
+        await suites.enter(path)
+      },
+      leave: (path, block) => suites.leave(path, block),
     })
   }
   beforeAnything(async () => {
@@ -100,6 +110,16 @@ function registerHooks(context: RunContext): void {
   afterEverything(leave)
 }
 
+/** Jest runs the bodies of concurrent tests before any hook, and beside those of all others. */
+function assertOneAtATime(context: RunContext, matters: boolean): void {
+  const { all, concurrent } = testsToRun()
+  const [first] = concurrent
+  if (!first || !matters) return
+  const running = new OneAtATime<{ readonly name: string }>(context, ({ name }) => name)
+  running.enter(first)
+  running.enter(all.find((test) => test !== first) ?? { name: 'the hooks of the file' })
+}
+
 function assertAcquired(): void {
   if (currentDatabase() !== undefined) return
   throw new TestDbError('TESTDB_RUN_MISSING', 'Jest 29 loads testdb/jest/setup too late to wait for a database', {
@@ -113,6 +133,5 @@ function assertAcquired(): void {
 
 /** Jest tells it before the file is loaded. */
 function testFile(): string {
-  const { expect } = globalThis as unknown as { expect: { getState(): { testPath?: string } } }
-  return expect.getState().testPath ?? ''
+  return jestGlobals().expect.getState().testPath ?? ''
 }

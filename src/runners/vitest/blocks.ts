@@ -1,4 +1,4 @@
-/** The describe blocks of a Vitest file, and a way to be told before their `beforeAll` hooks run. */
+/** The describe blocks of a Vitest file, and a way to be told before their hooks run. */
 import * as vitest from 'vitest'
 
 /** A describe block or, outermost, the file. */
@@ -14,7 +14,11 @@ export interface Block {
 type Hook = (...args: unknown[]) => unknown
 interface Hooks {
   beforeAll: Hook[]
+  afterAll: Hook[]
+  beforeEach: Hook[]
+  /** From 4.1 on. */
   aroundAll?: Hook[]
+  aroundEach?: Hook[]
 }
 type GetHooks = (block: Block) => Hooks | undefined
 
@@ -31,8 +35,8 @@ async function findGetHooks(): Promise<GetHooks> {
 const getHooks = await findGetHooks()
 
 const hasHooks = (block: Block): boolean => {
-  const { beforeAll, aroundAll } = getHooks(block) ?? { beforeAll: [] }
-  return beforeAll.length > 0 || (aroundAll?.length ?? 0) > 0
+  const hooks = getHooks(block)
+  return (hooks?.beforeAll.length ?? 0) + (hooks?.aroundAll?.length ?? 0) > 0
 }
 
 /** The file and the blocks with hooks around a test or in a block, from the file inwards. */
@@ -45,23 +49,56 @@ export function pathOf(inner: Block): Block[] {
   return file ? [file, ...path] : path
 }
 
-/** Calls `enter` before the hooks of each block in a file that was just collected, once per block. */
-export function beforeHooksOf(file: Block, enter: (block: Block) => Promise<void>): void {
-  for (const block of file.tasks ?? []) {
-    if (block.type !== 'suite') continue
-    let entered: Promise<void> | undefined
-    const once = (): Promise<void> => (entered ??= enter(block))
-    const hooks = getHooks(block)
-    // Each of them, because hooks may run at the same time (`sequence.hooks: 'parallel'`); with what Vitest keeps on the function.
-    for (const list of [hooks?.beforeAll, hooks?.aroundAll]) {
-      list?.splice(0, list.length, ...list.map((hook) => wrap(hook, once)))
-    }
-    beforeHooksOf(block, enter)
-  }
+export interface Watcher {
+  /** The first of a block's hooks before its tests is about to run. Not called for the file. */
+  enter(block: Block): Promise<void>
+  /** The first of a block's, or the file's, hooks after its tests is about to run. */
+  leave(block: Block): Promise<void>
+  /** A hook around a test. */
+  around(hook: () => Promise<unknown>): Promise<unknown>
+  /** A hook of the file before a test. */
+  beforeTest(...args: unknown[]): Promise<void>
 }
 
-const wrap = (hook: Hook, first: () => Promise<void>): Hook =>
-  Object.assign(async (...args: unknown[]) => {
-    await first()
+/** Has itself told of the hooks in a file that was just collected, with what Vitest keeps on their functions. */
+export function watchHooks(file: Block, watcher: Watcher): void {
+  // Each of them, because hooks may run at the same time (`sequence.hooks: 'parallel'`).
+  replace(getHooks(file)?.beforeEach, (hook) => async (...args) => {
+    await watcher.beforeTest(...args)
     return await hook(...args)
-  }, hook)
+  })
+  watchBlock(file, watcher)
+}
+
+function watchBlock(block: Block, watcher: Watcher): void {
+  const hooks = getHooks(block)
+  const first = (action: (block: Block) => Promise<void>) => {
+    let done: Promise<void> | undefined
+    return (hook: Hook): Hook =>
+      async (...args) => {
+        done ??= action(block)
+        await done
+        return await hook(...args)
+      }
+  }
+  if (block.type === 'suite' && block.filepath === undefined) {
+    const enter = first((one) => watcher.enter(one))
+    replace(hooks?.beforeAll, enter)
+    replace(hooks?.aroundAll, enter)
+  }
+  replace(
+    hooks?.afterAll,
+    first((one) => watcher.leave(one)),
+  )
+  replace(
+    hooks?.aroundEach,
+    (hook) =>
+      (...args) =>
+        watcher.around(async () => await hook(...args)),
+  )
+  for (const child of block.tasks ?? []) if (child.type === 'suite') watchBlock(child, watcher)
+}
+
+function replace(hooks: Hook[] | undefined, by: (hook: Hook) => Hook): void {
+  hooks?.splice(0, hooks.length, ...hooks.map((hook) => Object.assign(by(hook), hook)))
+}

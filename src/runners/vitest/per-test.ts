@@ -1,21 +1,42 @@
 /** `scope: 'test'`: each test has a database of its own, which goes with it. */
-import { afterEach, beforeEach } from 'vitest'
+import { afterAll } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
-import { currentDatabase, enterFile, leaveFile } from '../worker.ts'
+import { OneAtATime } from '../one-at-a-time.ts'
+import { currentDatabase, enterFile, hideDatabase, leaveFile } from '../worker.ts'
+import { aroundTests, type Test } from './around-tests.ts'
 import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 import { beforeWorkerEnds } from './worker-end.ts'
 
 export function useDatabasePerTest(context: RunContext): void {
-  // Tests that run at the same time can not have one environment; they get theirs from the `db` fixture.
-  beforeEach(async ({ task }) => {
-    if (task.concurrent !== true) await enterFile(context, { slot: slot() })
-  })
-  afterEach(async ({ task }) => {
-    if (task.concurrent === true) return
-    const database = currentDatabase()
-    if (database) await reportIfFailed(context, database, task)
+  const running = new OneAtATime<Test>(context, ({ name }) => name)
+  const leave = async (): Promise<void> => {
     await leaveFile(false)
+    hideDatabase(context)
+  }
+  hideDatabase(context)
+
+  aroundTests({
+    begin: () => Promise.resolve(),
+    enter: () => Promise.resolve(),
+    leave: () => Promise.resolve(),
+    // Tests that run at the same time can not have one environment; they get theirs from the `db` fixture.
+    async prepare(test) {
+      if (test.concurrent === true) return
+      running.enter(test)
+      await enterFile(context, { slot: slot() }).catch((error: unknown) => {
+        running.leave(test)
+        throw error
+      })
+    },
+    async finish(test) {
+      if (test.concurrent === true) return
+      const database = currentDatabase()
+      if (database) await reportIfFailed(context, database, test)
+      await leave()
+      running.leave(test)
+    },
   })
-  beforeWorkerEnds(() => leaveFile(false))
+  afterAll(leave)
+  beforeWorkerEnds(leave)
 }

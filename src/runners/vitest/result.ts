@@ -11,5 +11,8 @@ export async function reportIfFailed(
 ): Promise<void> {
   // With retries an earlier try's errors are still listed; the state is this try's. Of `test.fails` it is turned around later.
   const failed = (task.result?.state === 'fail') !== (task.fails === true)
-  if (failed) await reportFailure(context, database, { name: task.name, file: task.file.filepath })
+  if (!failed) return
+  const blocks: string[] = []
+  for (let block = task.suite; block; block = block.suite) blocks.unshift(block.name)
+  await reportFailure(context, database, { name: task.name, blocks, file: task.file.filepath })
 }

@@ -1,7 +1,10 @@
-import { afterAll, beforeAll } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import { buildApp } from '../../src/app.js'
 import { createDb } from '../../src/db.js'
 import { apiClient } from './api.js'
+
+/** With `scope: 'test'` each test has a database of its own, so what is opened on it lives as long as the test. */
+const [open, close] = process.env.TESTDB_SCOPE === 'test' ? [beforeEach, afterEach] : [beforeAll, afterAll]
 
 /**
  * The application on its own pool, opened once per test file.
@@ -10,13 +13,13 @@ import { apiClient } from './api.js'
 export function useApp() {
   const context = {}
 
-  beforeAll(async () => {
+  open(async () => {
     context.db = createDb()
     context.app = await buildApp({ db: context.db })
     context.anonymous = apiClient(context.app)
   })
 
-  afterAll(async () => {
+  close(async () => {
     await context.app?.close()
     await context.db?.destroy()
   })
@@ -28,11 +31,11 @@ export function useApp() {
 export function useDb() {
   const context = {}
 
-  beforeAll(() => {
+  open(() => {
     context.db = createDb()
   })
 
-  afterAll(async () => {
+  close(async () => {
     await context.db?.destroy()
   })
 

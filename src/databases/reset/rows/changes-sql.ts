@@ -19,7 +19,7 @@ begin
     name := testdb.name_of(r.rel);
     -- Only of the columns that both have: the test may have added some. What is remembered has a row at least.
     if r.copy is not null then
-      execute format('select array(select jsonb_object_keys(to_jsonb(b))) from %s b limit 1', r.copy) into remembered;
+      execute format('select array(select jsonb_object_keys(to_jsonb(b.*))) from %s b limit 1', r.copy) into remembered;
     end if;
     select string_agg(quote_ident(attname), ', ' order by attnum) into columns from pg_catalog.pg_attribute
      where attrelid = r.rel and attnum > 0 and not attisdropped and attgenerated = '' and (r.copy is null or attname = any (remembered));
@@ -28,7 +28,7 @@ begin
     before := case when r.copy is null then format('select %s from only %s where false', coalesce(columns, ''), name)
       else format('select %s from %s b', coalesce(columns, ''), r.copy) end;
     return query execute format($query$
-      with now as (select to_jsonb(t) as line from (select %1$s from only %2$s) t), before as (select to_jsonb(t) as line from (%3$s) t),
+      with now as (select to_jsonb(t.*) as line from (select %1$s from only %2$s) t), before as (select to_jsonb(t.*) as line from (%3$s) t),
         added as (select line from now except all select line from before), removed as (select line from before except all select line from now),
         changed as (select y.line as before, x.line as now from added x join removed y on %4$s),
         new as (select line from added x where not exists (select from removed y where %4$s)),

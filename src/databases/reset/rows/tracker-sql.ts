@@ -20,13 +20,13 @@ create table testdb.writers (rel oid not null, level int not null, amount bigint
 -- keep a test from dropping a type.
 create table testdb.lines (rel oid not null, level int not null, place int not null, line text[] not null, primary key (rel, level, place));
 create table testdb.sequences (seq oid primary key, last bigint not null, called bool not null, cache bigint not null, owner oid, definition text not null);
--- "fresh": a refresh gives the same rows again. "touched": refreshed at this level, so the level below has other rows.
-create table testdb.views (rel oid primary key, populated bool not null, fresh bool not null, touched bool not null default false);
+-- "copy": what has its rows where a refresh would give others. "touched": refreshed at this level, so the level below has other rows.
+create table testdb.views (rel oid primary key, populated bool not null, copy text, touched bool not null default false);
 create table testdb.state (level int not null, large_objects text not null);
 -- What the levels below the present one remember; "at": the level that hides it.
 create table testdb.tables_below (at int not null, like testdb.tables);
 create table testdb.sequences_below (at int not null, seq oid not null, last bigint not null, called bool not null);
-create table testdb.views_below (at int not null, rel oid not null, fresh bool not null, touched bool not null);
+create table testdb.views_below (at int not null, like testdb.views);
 -- Every object of the template. Read only after DDL: what is not in it was made by a test.
 create table testdb.known (classid oid not null, objid oid not null, primary key (classid, objid));
 -- Those of them that a checkpoint has added.
@@ -82,13 +82,28 @@ begin
     execute pg_catalog.format('alter view testdb.refreshed owner to %s', (select relowner::regrole from pg_catalog.pg_class where oid = view));
     q := 'select * from testdb.refreshed';
   end if;
-  execute pg_catalog.format('select not exists ((select x::text from %1$s x except all select v::text from (%2$s) v) union all
-    (select v::text from (%2$s) v except all select x::text from %1$s x))', view::regclass, q) into same;
+  execute pg_catalog.format('select not exists ((select (x.*)::text from %1$s x except all select (v.*)::text from (%2$s) v) union all
+    (select (v.*)::text from (%2$s) v except all select (x.*)::text from %1$s x))', view::regclass, q) into same;
   if q ~ 'testdb.refreshed$' then
     drop view testdb.refreshed;
   end if;
   return same;
+exception when division_by_zero or data_exception or insufficient_privilege then
+  -- A refresh would fail in the same way.
+  return false;
 end $fresh$;
+
+-- Copies the rows of a materialized view that a refresh would not give again; tells where they are.
+create function testdb.copy_of_view(view oid, at_level int) returns text language plpgsql as $copy_of_view$
+declare
+  copy text := pg_catalog.format('testdb.view_%s_%s', view, at_level);
+begin
+  if testdb.is_fresh(view) then
+    return null;
+  end if;
+  execute pg_catalog.format('create %s table %s as table %s', case when at_level > 0 then 'unlogged' else '' end, copy, testdb.name_of(view));
+  return copy;
+end $copy_of_view$;
 
 create function testdb.track(rel regclass) returns void language plpgsql as $track$
 begin
@@ -147,7 +162,7 @@ begin
       perform testdb.remember(r.oid, 0);
     end if;
   end loop;
-  insert into testdb.views select oid, relispopulated, testdb.is_fresh(oid) from pg_class where relkind = 'm';
+  insert into testdb.views select oid, relispopulated, testdb.copy_of_view(oid, 0) from pg_class where relkind = 'm';
   perform testdb.remember_sequences();
   insert into testdb.state values (0, testdb.large_objects());
   insert into testdb.known
