@@ -177,10 +177,14 @@ describe.concurrent('a backend crashes', () => {
     const server = await one.start()
     const before = await pidsOf(one)
     const victim = await Session.open(server.admin, { applicationName: 'test' })
+    const witness = await Session.open(server.admin, { applicationName: 'test' })
     process.kill(victim.backendPid, 'SIGKILL')
+    // Before that a start is answered by the server as it was.
+    await eventually('the postmaster has noticed', async () => witness.lost.aborted)
     const servers = await Promise.all([one.start(), one.start()])
     expect(servers.map(({ address }) => address)).toEqual([server.address, server.address])
     await victim.close()
+    await witness.close()
     // A start that comes before the old supervisor is back brings its own; then the old one ends.
     const after = await pidsOf(one)
     expect(after.pid).toBe(before.pid)
