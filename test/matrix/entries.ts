@@ -80,7 +80,7 @@ export const ENTRIES: readonly Entry[] = [
   { node: 20, set: 'pg14', suites: ['vitest', 'jest', 'hooks', 'crash'] },
   { node: 24, set: 'pg15', suites: ['resets'] },
   { node: 22, set: 'pg16', suites: ['crash'] },
-  { node: 22, set: 'pg17', suites: ['resets', 'hooks'] },
+  { node: 22, set: 'pg17', suites: ['resets'] },
   // The core and the crash table on the newest Postgres are what `npm test` runs.
   { node: 24, set: 'pg18', suites: ['vitest', 'jest'] },
 ]
