@@ -121,8 +121,10 @@ describe('b', () => {
     'b.test.js': `import { describe, test } from 'vitest'
 let let_go
 const both = new Promise((resolve) => { let_go = resolve })
-describe.concurrent('one', () => { test.sequential('waits', () => both) })
-describe.concurrent('two', () => { test.sequential('comes', () => undefined) })
+// Vitest 5 has only the option, older ones only the method.
+const sequential = test.sequential ?? ((name, fn) => test(name, { concurrent: false }, fn))
+describe.concurrent('one', () => { sequential('waits', () => both) })
+describe.concurrent('two', () => { sequential('comes', () => undefined) })
 setTimeout(let_go, 2_000)
 `,
   })
