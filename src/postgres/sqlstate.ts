@@ -46,6 +46,9 @@ export function isConnectionLoss(error: unknown): boolean {
   for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {
     if (/^(57P0[123]|08...|E(CONNRESET|CONNREFUSED|PIPE)|TESTDB_SERVER_LOST)$/.test(sqlstateOf(current) ?? ''))
       return true
+    // The socket of a server that has gone.
+    const { code, syscall } = current as { readonly code?: unknown; readonly syscall?: unknown }
+    if (code === 'ENOENT' && syscall === 'connect') return true
     // What the driver says without a code, of the statement that was running and of those after it.
     const { message, cause } = current as { readonly message?: unknown; readonly cause?: unknown }
     if (/Connection terminated|connection error and is not queryable/.test(String(message))) return true
