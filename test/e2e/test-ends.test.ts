@@ -76,6 +76,23 @@ if (vitest.aroundEach) {
 }
 `
 
+/** The first test of a file: what `beforeAll` hooks have made is remembered only now. */
+const aroundFirst = `import * as vitest from 'vitest'
+import { test } from 'testdb/vitest/fixtures'
+if (vitest.aroundEach) {
+  vitest.aroundEach(async (run, { db }) => {
+    const client = await db.pool.connect()
+    await client.query("begin; insert into teams (name) values ('around')")
+    await run()
+    await client.query('rollback')
+    client.release()
+  })
+}
+for (const round of [1, 2]) {
+  test('around ' + round, async ({ db }) => { await db.query("update teams set name = 'x' where name = 'none'") })
+}
+`
+
 const EXPECTED = [{ open: 3 }, { removed: 1 }, { finished: 3 }, { afterEach: 3 }, { afterAll: 2 }]
 
 test.each(['rows', 'truncate', 'rollback'])(
@@ -88,6 +105,7 @@ test.each(['rows', 'truncate', 'rollback'])(
       'testdb.config.js': `export default { reset: '${reset}' }\n`,
       // With one transaction for all there is nothing that others do not see.
       'a.test.js': vitestFile(reset === 'rollback' ? 3 : 2),
+      'first.test.js': aroundFirst,
     })
     for (const hooks of ['stack', 'list', 'parallel']) {
       project.clearNotes()

@@ -121,11 +121,12 @@ export function testsToRun(): { readonly all: Test[]; readonly concurrent: Test[
 }
 
 /** As circus decides it. */
-function testsOf(block: Block, prefix: string, { testNamePattern, hasFocusedTests }: Circus): Test[] {
+function testsOf(block: Block, prefix: string, state: Circus): Test[] {
+  const { testNamePattern, hasFocusedTests } = state
   return block.children.flatMap((one) => {
     const name = prefix === '' ? one.name : `${prefix} ${one.name}`
     if (one.type === 'describeBlock') {
-      return one.mode === 'skip' ? [] : testsOf(one, name, { testNamePattern, hasFocusedTests } as Circus)
+      return one.mode === 'skip' ? [] : testsOf(one, name, state)
     }
     const skipped = one.mode === 'skip' || one.mode === 'todo' || (hasFocusedTests === true && one.mode !== 'only')
     return skipped || testNamePattern?.test(name) === false ? [] : [one]

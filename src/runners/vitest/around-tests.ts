@@ -1,7 +1,7 @@
 /**
  * When a test begins and ends for its database: before any of the file's own hooks, and after all that belongs to it.
  *
- *   prepare ─▶ beforeEach ─▶ the test ─▶ afterEach ─▶ clean-up of its fixtures ─▶ onTestFinished ─▶ [end of aroundEach] ─▶ finish
+ *   prepare ─▶ [aroundEach] ─▶ beforeEach ─▶ the test ─▶ afterEach ─▶ clean-up of its fixtures ─▶ onTestFinished ─▶ [end of aroundEach] ─▶ finish
  *
  * Not `afterEach`: fixtures are cleaned up after that, and with `sequence.hooks: 'list'` the file's own hooks run after ours.
  * Fixtures with `auto: true` begin before all hooks.
@@ -65,7 +65,9 @@ export function aroundTests(on: AroundTests): void {
       enter: (block) => on.enter(block),
       leave: (block) => on.leave(block),
       beforeTest: async (context) => await prepare(context as TestContext),
-      async around(hook) {
+      async around(hook, context) {
+        // Before a transaction is open in it that a checkpoint would wait for.
+        await prepare(context as TestContext)
         surrounding += 1
         try {
           return await hook()

@@ -54,8 +54,8 @@ export interface Watcher {
   enter(block: Block): Promise<void>
   /** The first of a block's, or the file's, hooks after its tests is about to run. */
   leave(block: Block): Promise<void>
-  /** A hook around a test. */
-  around(hook: () => Promise<unknown>): Promise<unknown>
+  /** A hook around a test, with the test's context. */
+  around(hook: () => Promise<unknown>, context: unknown): Promise<unknown>
   /** A hook of the file before a test. */
   beforeTest(...args: unknown[]): Promise<void>
 }
@@ -94,7 +94,7 @@ function watchBlock(block: Block, watcher: Watcher): void {
     hooks?.aroundEach,
     (hook) =>
       (...args) =>
-        watcher.around(async () => await hook(...args)),
+        watcher.around(async () => await hook(...args), args[1]),
   )
   for (const child of block.tasks ?? []) if (child.type === 'suite') watchBlock(child, watcher)
 }
