@@ -2,7 +2,7 @@
 import { acquireDatabase } from './acquire.ts'
 import type { TestDbConfig } from './config/config.ts'
 import { resolveConfig } from './config/resolve.ts'
-import type { Database } from './databases/database.ts'
+import type { Database, WorkerDatabase } from './databases/database.ts'
 import { startRun } from './testdb.ts'
 
 /** A source of databases without a runner. */
@@ -27,9 +27,10 @@ export interface TestDb extends AsyncDisposable {
  */
 export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> {
   const config = await resolveConfig({ options })
-  const run = await startRun(config, 'createTestDb')
-  const held = new Set<Database>()
-  let count = 0
+  const run = await startRun(config, { runner: 'createTestDb', slots: 1 })
+  const held = new Set<WorkerDatabase>()
+  let acquired = 0
+  let acquiring = 0
   const close = async (): Promise<void> => {
     try {
       await Promise.all([...held].map((database) => database.release()))
@@ -40,9 +41,16 @@ export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> 
   }
   return {
     async acquire() {
-      const database = await acquireDatabase(run.context, { slot: String(++count) })
-      held.add(database)
-      return database
+      acquiring++
+      try {
+        for (const database of held) if (database.released) held.delete(database)
+        await run.reserveSlots(held.size + acquiring)
+        const database = await acquireDatabase(run.context, { slot: String(++acquired) })
+        held.add(database)
+        return database
+      } finally {
+        acquiring--
+      }
     },
     close,
     [Symbol.asyncDispose]: close,

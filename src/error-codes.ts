@@ -139,6 +139,15 @@ export const ERRORS = {
       'Run `npx testdb status` to see what it is doing.',
     ],
   },
+  TESTDB_BUDGET_EXHAUSTED: {
+    meaning:
+      'The connections of the server are divided among all runs, and what is left is not enough for this one; nothing was started.',
+    fixes: [
+      'Start fewer workers, or end other runs.',
+      'Raise max_connections of the server.',
+      'Run `npx testdb doctor --budget` to see the numbers.',
+    ],
+  },
   TESTDB_RUN_MISSING: {
     meaning:
       'The worker was not told which server and template to use, because the global set-up of testdb did not run.',

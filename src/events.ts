@@ -30,6 +30,15 @@ export interface Events {
   'database.reset': { readonly database: string; readonly strategy: string; readonly durationMs: number }
   'database.released': { readonly database: string }
   'database.pruned': { readonly database: string; readonly reason: string }
+  'budget.waiting': {
+    /** Connections that the run needs, and those that are free for it now. */
+    readonly needed: number
+    readonly free: number
+    /** Runs that have or want theirs first, for people. */
+    readonly holders: readonly string[]
+    readonly elapsedMs: number
+  }
+  'budget.reserved': { readonly connections: number; readonly poolMax: number; readonly waitedMs: number }
   'lock.waiting': {
     readonly table: string
     readonly holders: readonly string[]

@@ -6,13 +6,15 @@ import { startEmbedded } from './server/embedded/embedded.ts'
 import type { Server } from './server/server.ts'
 import { connectUrl } from './server/url.ts'
 
-export async function openServer(config: ResolvedConfig): Promise<Server> {
+/** `maxConnections`: what a server that we start should take at least. */
+export async function openServer(config: ResolvedConfig, maxConnections?: number): Promise<Server> {
   const { server } = config
   if (server.kind === 'url') return connectUrl({ url: server.url ?? '', allow: server.allow === true })
   return startEmbedded({
     projectRoot: config.root,
     storage: server.storage ?? 'auto',
     idleMs: config.idle,
+    maxConnections,
     ...(server.port === undefined ? {} : { port: server.port }),
   })
 }
@@ -23,9 +25,10 @@ const ATTEMPTS = 3
 /** Starts or attaches the server and opens the session that coordinates the run. Throws TESTDB_SERVER_UNREACHABLE. */
 export async function openSession(
   config: ResolvedConfig,
+  maxConnections?: number,
 ): Promise<{ readonly server: Server; readonly session: Session }> {
   for (let attempt = 1; ; attempt++) {
-    const server = await openServer(config)
+    const server = await openServer(config, maxConnections)
     try {
       return {
         server,

@@ -19,6 +19,9 @@ export const STEPS = {
   'stop.stopped': 'the server is stopped; its socket folder is there',
   'run.connected': 'a session on the maintenance database; nothing is registered',
   'run.registered': 'the run has its lock and its row, and no template',
+  'run.waitsForConnections':
+    'the run is in the queue for its part of the budget; it holds its session and nothing else',
+  'run.reserved': 'the run has its part of the budget, and no template',
   'run.usesTemplate': 'the template may not be swept any more; nobody has looked whether it is there',
   'build.waiting': 'a follower that holds at most the place of the next leader',
   'build.elected': "holds the leader's lock; nothing is written",

@@ -12,54 +12,68 @@ import {
   ensureRole,
   FORMAT,
   keepOutOfRegistry,
-  leadOrFollow,
+  type Reservation,
   type Role,
-  registerTemplate,
-  useTemplate,
 } from './coordination/index.ts'
 import type { RunContext } from './databases/context.ts'
-import { installedBy, installReset } from './databases/reset/install.ts'
+import { installedBy } from './databases/reset/install.ts'
 import { usableReset } from './databases/reset/rights.ts'
 import { strategyOf } from './databases/reset/strategies.ts'
 import type { ResetName } from './databases/reset/strategy.ts'
 import { SpareQueue } from './databases/spares.ts'
-import { publish } from './events.ts'
 import { failingOnExit } from './exit-guard.ts'
-import type { Migrator } from './migrators/migrator.ts'
 import { loadSeed } from './migrators/seed.ts'
 import { openSession } from './open-server.ts'
-import type { Session } from './postgres/index.ts'
+import { type ConnectionTarget, type Session, withSession } from './postgres/index.ts'
+import { reserveBeside, reserveForRun, reserveSlots, type Workers, wantedConnections } from './run-budget.ts'
+import { ensureShared, ensureTemplate } from './run-template.ts'
 import type { Server } from './server/server.ts'
 import { reached } from './steps.ts'
 import { BackgroundSweep } from './templates/background-sweep.ts'
-import { buildTemplate, templateName } from './templates/build.ts'
 import { templateHash } from './templates/hash.ts'
-import { migrateShared } from './templates/shared.ts'
-
-/** How long a process waits for another one's build (ms): longer than any sane migration, shorter than a forgotten CI job. */
-const BUILD_WAIT_MS = 30 * 60_000
 
 /** One invocation of a test runner. It lives as long as its session; `close()` only makes the end faster. */
 export interface Run extends AsyncDisposable {
   /** What workers need; another object after a `refresh()` that found changed migrations. */
   readonly context: RunContext
   readonly config: ResolvedConfig
+  /** Its part of the server's connections. */
+  readonly reservation: Reservation
+  /** Whether its registry is there. */
+  isOn(place: ConnectionTarget): boolean
+  /** Makes its part large enough for so many databases at the same time. Throws `TESTDB_BUDGET_EXHAUSTED`. */
+  reserveSlots(slots: number): Promise<void>
   /** Looks at the migrations again and builds a template if they have changed; true when they had. For watch mode. */
   refresh(): Promise<boolean>
   close(): Promise<void>
 }
 
-/** Starts or attaches the server, makes sure that the migrated template is there, and registers the run. */
-export async function startRun(config: ResolvedConfig, runner: string): Promise<Run> {
-  const { server, session } = await openSession(config)
+export interface RunOptions extends Workers {
+  /** For people: who runs. */
+  readonly runner: string
+  /** Runs that this process has already, whose workers are the same. */
+  readonly beside?: readonly Run[]
+}
+
+/**
+ * Starts or attaches the server, registers the run, waits for its part of the server's connections, and makes sure that the
+ * migrated template is there.
+ */
+export async function startRun(config: ResolvedConfig, options: RunOptions): Promise<Run> {
+  const { server, session } = await openSession(config, wantedConnections(config, options))
   try {
     reached('run.connected')
     await ensureRegistry(session)
     // A shared database belongs to the role of its URL, and its objects should too.
     const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
-    const runId = await beginRun(session, { project: config.project, runner })
+    const runId = await beginRun(session, { project: config.project, runner: options.runner })
     reached('run.registered')
-    const run = new ActiveRun(config, server, session, role, runId, await usableReset(session, config.reset))
+    const first = options.beside?.find((run) => run.isOn(session.target))?.reservation
+    const reservation = first
+      ? await reserveBeside(session, runId, config, first)
+      : await reserveForRun(session, runId, config, options)
+    const reset = await usableReset(session, config.reset)
+    const run = new ActiveRun({ config, server, session, role, runId, reset, reservation })
     if (server.ours) await keepOutOfRegistry(session, role)
     await run.refresh()
     session.unref()
@@ -72,8 +86,19 @@ export async function startRun(config: ResolvedConfig, runner: string): Promise<
   }
 }
 
+interface Parts {
+  readonly config: ResolvedConfig
+  readonly server: Server
+  readonly session: Session
+  readonly role: Role
+  readonly runId: number
+  readonly reset: ResetName
+  readonly reservation: Reservation
+}
+
 class ActiveRun implements Run {
   readonly config: ResolvedConfig
+  reservation: Reservation
   readonly sweep: BackgroundSweep
   readonly #server: Server
   readonly #session: Session
@@ -83,9 +108,11 @@ class ActiveRun implements Run {
   #hash: string | undefined
   #context: RunContext | undefined
   #spares: SpareQueue | undefined
+  #growing: Promise<void> = Promise.resolve()
 
-  constructor(config: ResolvedConfig, server: Server, session: Session, role: Role, runId: number, reset: ResetName) {
+  constructor({ config, server, session, role, runId, reset, reservation }: Parts) {
     this.config = config
+    this.reservation = reservation
     this.#server = server
     this.#session = session
     this.#role = role
@@ -97,6 +124,24 @@ class ActiveRun implements Run {
   get context(): RunContext {
     if (!this.#context) throw new Error('bug: the run has no template yet')
     return this.#context
+  }
+
+  isOn({ host, port, database }: ConnectionTarget): boolean {
+    const own = this.#session.target
+    return own.host === host && own.port === port && own.database === database
+  }
+
+  reserveSlots(slots: number): Promise<void> {
+    const grown = this.#growing.then(async () => {
+      if (slots <= this.reservation.slots) return
+      // On the run's own session a sweep or the queue of spares may be at work, which a transaction would break.
+      const options = { applicationName: 'testdb coordination', neutral: true }
+      this.reservation = await withSession(this.#server.admin, options, (session) =>
+        reserveSlots(session, this.#runId, this.config, { ...this.reservation, slots }),
+      )
+    })
+    this.#growing = grown.catch(() => undefined)
+    return grown
   }
 
   refresh(): Promise<boolean> {
@@ -128,8 +173,16 @@ class ActiveRun implements Run {
       this.#fillSpares()
       return false
     }
-    const template = config.isolation === 'shared' ? undefined : await this.#ensureTemplate(hash, migrator, seed)
-    if (!template) await this.#migrateShared(migrator)
+    const place = {
+      session: this.#session,
+      address: this.#server.address,
+      runId: this.#runId,
+      role: this.#role,
+      config,
+    }
+    const template =
+      config.isolation === 'shared' ? undefined : await ensureTemplate(place, { hash, migrator, seed, strategy })
+    if (!template) await ensureShared(place, migrator)
     this.#context = {
       runId: this.#runId,
       project: config.project,
@@ -144,7 +197,8 @@ class ActiveRun implements Run {
       onDdl: config.onDdl,
       scope: config.scope,
       keepOnFailure: config.keepOnFailure,
-      poolMax: config.pool.max,
+      pool: { ...config.pool, max: this.reservation.poolMax },
+      connectionLimit: this.reservation.connectionLimit,
       env: config.env,
     }
     this.#hash = hash
@@ -156,54 +210,6 @@ class ActiveRun implements Run {
     if (this.config.scope === 'worker') return
     this.#spares = new SpareQueue(this.#session, this.context, availableParallelism() + 1)
     this.#spares.start()
-  }
-
-  async #ensureTemplate(
-    hash: string,
-    migrator: Migrator,
-    seed: Awaited<ReturnType<typeof loadSeed>>,
-  ): Promise<{ readonly id: number; readonly name: string }> {
-    const session = this.#session
-    const startedAt = performance.now()
-    const name = templateName(hash, session.target.database)
-    const { project } = this.config
-    const { id } = await registerTemplate(session, { hash, project, summary: migrator.summary, name })
-    // From here on no sweep takes the template away; only then is it safe to look whether it is there.
-    await useTemplate(session, this.#runId, id)
-    reached('run.usesTemplate')
-    const strategy = strategyOf(this.#reset)
-    let built = false
-    const sealed = await leadOrFollow({
-      session,
-      templateId: id,
-      label: name,
-      acceptEarlier: true,
-      waitTimeoutMs: BUILD_WAIT_MS,
-      lead: (row) => {
-        built = true
-        return buildTemplate(session, row, {
-          migrator,
-          seed,
-          extensions: this.config.extensions,
-          role: this.#role,
-          address: this.#server.address,
-          install: (staging) => installReset(staging, strategy, { bookkeeping: migrator.bookkeeping }),
-        })
-      },
-    })
-    if (!built) publish('template.reused', { template: name, waitedMs: performance.now() - startedAt })
-    return { id, name: sealed.name ?? name }
-  }
-
-  async #migrateShared(migrator: Migrator): Promise<void> {
-    await migrateShared({
-      session: this.#session,
-      address: this.#server.address,
-      runId: this.#runId,
-      project: this.config.project,
-      migrator,
-      waitTimeoutMs: BUILD_WAIT_MS,
-    })
   }
 
   async close(): Promise<void> {

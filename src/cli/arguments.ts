@@ -20,6 +20,19 @@ export function keepDays(value: string): number {
   return numberIn(value, CENTURY_DAYS, /^\d+$/, `a whole number of days from 0 to ${CENTURY_DAYS}`)
 }
 
+/** Nobody has that many users, pods or connections; far more would only be a typing error. */
+const MOST = 100_000
+
+/** People, pods and connections: `least` is 1 where 0 makes no sense. */
+export const count =
+  (least: 0 | 1) =>
+  (value: string): number => {
+    const expected = `a whole number from ${least} to ${MOST}`
+    const number = numberIn(value, MOST, /^\d+$/, expected)
+    if (number >= least) return number
+    throw new InvalidArgumentError(`Expected ${expected}.`)
+  }
+
 function numberIn(value: string, max: number, form: RegExp, expected: string): number {
   const number = form.test(value) ? Number(value) : Number.NaN
   if (number <= max) return number

@@ -3,7 +3,7 @@
  * when the command is called: `--help` must not wait for a database driver.
  */
 import { Command } from 'commander'
-import { existingFolder, keepDays, seconds } from './arguments.ts'
+import { count, existingFolder, keepDays, seconds } from './arguments.ts'
 import type { CommonOptions } from './project.ts'
 import type { Terminal } from './terminal.ts'
 import { ownVersion } from './version.ts'
@@ -52,6 +52,14 @@ export function createProgram(terminal: Terminal, exit: (code: number) => void):
 
   const doctor = command('doctor', 'check the whole set-up and say what to type for each problem', 'doctor')
     .option('--json', 'print JSON')
+    .option('--budget', 'only the connections: of the test server, or with the options below of your application')
+    .option('--users <n>', 'people who use the application at the same time', count(1))
+    .option('--background <n>', 'jobs that hold a connection at the same time', count(0))
+    .option('--maintenance <n>', 'connections for maintenance', count(0))
+    .option('--pool <n>', 'connections at most in the pool of a pod (default: 10, as in Knex and pg)', count(1))
+    .option('--pods <n>', 'processes with a pool each (default: 1)', count(1))
+    .option('--lock-pool <n>', 'connections at most in the pool for advisory locks of a pod', count(0))
+    .option('--max-connections <n>', "of the server (default: that of the configuration's URL, else 100)", count(1))
     .action(async () => exit(await (await import('./doctor/doctor.ts')).doctor(optionsOf(doctor), terminal)))
 
   const up = command('up', 'start the embedded server and keep it running', 'up').action(async () =>

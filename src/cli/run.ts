@@ -17,7 +17,7 @@ import type { Terminal } from './terminal.ts'
 export async function run(words: readonly string[], options: CommonOptions, terminal: Terminal): Promise<number> {
   const endProgress = showProgress()
   const config = await loadProject(options)
-  const active = await startRun(config, 'run')
+  const active = await startRun(config, { runner: 'run', slots: 1 })
   let code = 1
   try {
     const database = await acquireDatabase(active.context, { slot: 'run' })

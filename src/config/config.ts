@@ -1,6 +1,7 @@
 /** What a user may write in `testdb.config.*` (DESIGN: the public contract) and what the rest of testdb is given. */
 import type { MigratorDefinition } from '../migrators/migrator.ts'
 import type { SeedFunction } from '../migrators/seed.ts'
+import type { PoolLimits } from '../postgres/index.ts'
 
 export type { SeedContext, SeedFunction } from '../migrators/seed.ts'
 
@@ -46,9 +47,20 @@ export interface TestDbConfig {
   readonly scope?: Scope
   /** Keep the database of a failed test and print its address; a day at most, and ten of a project. @default false */
   readonly keepOnFailure?: boolean
+  /** Limits of each pool that testdb makes or configures (`db.pool`, `db.knex()`, `db.connection`, `db.knexConfig()`). */
   readonly pool?: {
-    /** Connections at most in each pool that testdb makes or configures. @default 10 */
-    readonly max?: number
+    /** Connections at most; `auto`: what the server's connections allow for so many workers, 10 at most. @default 'auto' */
+    readonly max?: number | 'auto'
+    /** Milliseconds to wait for a free connection. @default 5_000 */
+    readonly acquireMs?: number
+    /** Milliseconds an unused connection stays open. @default 30_000 */
+    readonly idleMs?: number
+    /** Milliseconds after which a connection is replaced when it is given back. @default 1_800_000 */
+    readonly lifetimeMs?: number
+    /** Milliseconds after which the server cancels a statement. @default 30_000 */
+    readonly statementMs?: number
+    /** Milliseconds after which the server ends a session that idles in a transaction. @default 60_000 */
+    readonly idleInTransactionMs?: number
   }
   /** Variables that get the URL of the worker's database. PG* are set too, unless this is false. @default ['DATABASE_URL'] */
   readonly env?: readonly string[] | false
@@ -85,7 +97,7 @@ export interface ResolvedConfig {
   readonly onDdl: OnDdl
   readonly scope: Scope
   readonly keepOnFailure: boolean
-  readonly pool: { readonly max: number }
+  readonly pool: Omit<PoolLimits, 'max'> & { readonly max: number | 'auto' }
   readonly env: readonly string[] | false
   readonly role: { readonly superuser: boolean }
   readonly extensions: readonly string[]

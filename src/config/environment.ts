@@ -8,7 +8,7 @@ import { IDLE, ISOLATION, isPostgresUrl, POOL_MAX, RESET, SCOPE, URL_EXPECTED } 
 export interface EnvironmentValues {
   readonly url?: string
   readonly allow?: boolean
-  readonly poolMax?: number
+  readonly poolMax?: number | 'auto'
   readonly idle?: number
   readonly reset?: ResetName
   readonly scope?: Scope
@@ -63,9 +63,9 @@ const READ = {
   poolMax: {
     name: 'TESTDB_POOL_MAX',
     key: 'pool.max',
-    meaning: 'Connections at most in each pool.',
+    meaning: "Connections at most in each pool; 'auto': what the server's connections allow.",
     expected: POOL_MAX.expected,
-    parse: integer(POOL_MAX),
+    parse: (text) => (text === 'auto' ? text : integer(POOL_MAX)(text)),
   },
   idle: {
     name: 'TESTDB_IDLE',

@@ -1,4 +1,6 @@
 /** The precedence of configuration sources, key by key. */
+
+import { DEFAULT_LIMITS as limits } from '../pools/limits.ts'
 import type { ResolvedConfig, ServerConfig, TestDbConfig } from './config.ts'
 import type { EnvironmentValues } from './environment.ts'
 
@@ -50,7 +52,18 @@ export function merge(layers: Layers): MergedConfig {
     onDdl: pick('onDdl', (c) => c.onDdl, 'defer'),
     scope: pick('scope', (c) => c.scope, 'worker'),
     keepOnFailure: pick('keepOnFailure', (c) => c.keepOnFailure, false),
-    pool: Object.freeze({ max: pick('pool.max', (c) => c.pool?.max, 10) }),
+    pool: Object.freeze({
+      max: pick('pool.max', (c) => c.pool?.max, 'auto' as number | 'auto'),
+      acquireMs: pick('pool.acquireMs', (c) => c.pool?.acquireMs, limits.acquireMs),
+      idleMs: pick('pool.idleMs', (c) => c.pool?.idleMs, limits.idleMs),
+      lifetimeMs: pick('pool.lifetimeMs', (c) => c.pool?.lifetimeMs, limits.lifetimeMs),
+      statementMs: pick('pool.statementMs', (c) => c.pool?.statementMs, limits.statementMs),
+      idleInTransactionMs: pick(
+        'pool.idleInTransactionMs',
+        (c) => c.pool?.idleInTransactionMs,
+        limits.idleInTransactionMs,
+      ),
+    }),
     env: env === false ? false : list(env),
     role: Object.freeze({ superuser: pick('role.superuser', (c) => c.role?.superuser, false) }),
     extensions: list(pick('extensions', (c) => c.extensions, [])),

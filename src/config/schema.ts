@@ -41,7 +41,8 @@ export const RESET = {
 } as const
 export const SCOPE = { expected: "'worker', 'file' or 'test'", values: ['worker', 'file', 'test'] } as const
 const PORT = { expected: 'an integer from 1 to 65535', min: 1, max: 65_535 } as const
-export const POOL_MAX = { expected: 'an integer from 1 to 1000', min: 1, max: 1000 } as const
+export const POOL_MAX = { expected: "'auto', or an integer from 1 to 1000", min: 1, max: 1000 } as const
+const MILLISECONDS = { expected: 'an integer from 1 to 86400000 (milliseconds)', min: 1, max: 86_400_000 } as const
 export const IDLE = { expected: 'an integer from 0 to 86400000 (milliseconds)', min: 0, max: 86_400_000 } as const
 export const URL_EXPECTED = 'a connection string such as postgres://user:password@host:5432/app_test'
 
@@ -69,7 +70,15 @@ const urlEntries = {
   allow: v.optional(boolean),
 } satisfies Entries<UrlServerConfig>
 
-const poolEntries = { max: v.optional(integer(POOL_MAX)) } satisfies Entries<NonNullable<TestDbConfig['pool']>>
+const milliseconds = v.optional(integer(MILLISECONDS))
+const poolEntries = {
+  max: v.optional(v.union([v.literal('auto'), integer(POOL_MAX)], POOL_MAX.expected)),
+  acquireMs: milliseconds,
+  idleMs: milliseconds,
+  lifetimeMs: milliseconds,
+  statementMs: milliseconds,
+  idleInTransactionMs: milliseconds,
+} satisfies Entries<NonNullable<TestDbConfig['pool']>>
 const roleEntries = { superuser: v.optional(boolean) } satisfies Entries<NonNullable<TestDbConfig['role']>>
 const hashEntries = {
   include: v.optional(texts("a glob such as 'db/views/**/*.sql'", NOT_BLANK)),

@@ -1,3 +1,4 @@
+export * from './budget.ts'
 export * from './databases.ts'
 export * from './leader.ts'
 export * from './liveness.ts'

@@ -11,6 +11,13 @@ export interface RunRow {
   readonly pid: number
   readonly host: string
   readonly ageSeconds: number
+  /** What it may open in all, its own session included (budget.ts). */
+  readonly connections: number
+  readonly slots: number | null
+  /** `CONNECTION LIMIT` of each of its databases. */
+  readonly connectionLimit: number | null
+  /** True while it waits for its part of the budget. */
+  readonly waiting: boolean
 }
 
 /**
@@ -52,7 +59,8 @@ export async function forgetDeadRuns(session: Session): Promise<void> {
 export async function liveRuns(session: Session): Promise<RunRow[]> {
   const { rows } = await session.query<RunRow>(
     `select id, project, runner, template_id as "templateId", pid, host,
-            extract(epoch from now() - started_at)::float as "ageSeconds"
+            extract(epoch from now() - started_at)::float as "ageSeconds",
+            connections, slots, connection_limit as "connectionLimit", waiting_since is not null as waiting
        from testdb.runs r where ${isRunAlive('r.id')} order by started_at`,
   )
   return rows

@@ -10,10 +10,14 @@ import { publish } from '../events.ts'
 import { LOCK_SPACE, removeDatabase, type Session } from '../postgres/index.ts'
 
 /** Raise it when the tables below, or what a template contains, change: old ones are then not used but rebuilt. */
-export const FORMAT = 3
+export const FORMAT = 4
 
 /** Channels of the triggers below. A payload is a row's id, never a text: payloads over 7,999 bytes abort the transaction. */
-export const CHANNEL = { templates: 'testdb_templates', databases: 'testdb_databases' } as const
+export const CHANNEL = {
+  templates: 'testdb_templates',
+  databases: 'testdb_databases',
+  runs: 'testdb_runs',
+} as const
 
 const DDL = `
 create schema testdb;
@@ -66,18 +70,28 @@ create table testdb.runs (
   template_id  int references testdb.templates on delete set null,
   pid          int not null,
   host         text not null,
+  -- What the run may open in all, its own session included: its part of the server's budget (budget.ts).
+  connections  int not null default 1,
+  -- The databases it uses at the same time, and the limit of each; null until it has its part.
+  slots        int,
+  pool_max     int,
+  connection_limit int,
+  -- Set while it waits for its part: who came first is served first.
+  waiting_since timestamptz,
   started_at   timestamptz not null default now()
 );
 
 create function testdb.notify_change() returns trigger language plpgsql as $$
 begin
-  perform pg_notify(tg_argv[0], new.id::text);
+  perform pg_notify(tg_argv[0], coalesce(new.id, old.id)::text);
   return null;
 end $$;
 create trigger notify_state after insert or update of state on testdb.templates
   for each row execute function testdb.notify_change('${CHANNEL.templates}');
 create trigger notify_state after insert or update of state on testdb.databases
   for each row execute function testdb.notify_change('${CHANNEL.databases}');
+create trigger notify_connections after update of connections or delete on testdb.runs
+  for each row execute function testdb.notify_change('${CHANNEL.runs}');
 
 insert into testdb.format values (${FORMAT});
 `

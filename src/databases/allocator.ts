@@ -26,6 +26,7 @@ import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { endSessions, isConnectionLoss, isSqlState, removeDatabase, Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
+import { limitConnections } from './connection-limit.ts'
 import type { RunContext } from './context.ts'
 import { holdClone, makeClone, openLeaseSession } from './fresh-clone.ts'
 import { Lease } from './lease.ts'
@@ -145,6 +146,7 @@ async function tryOne(
 async function settleIn(session: Session, context: RunContext): Promise<{ lease: Lease; touched: boolean }> {
   // What the last holder left running would write into our tests; its idle sessions may belong to a living process.
   await endSessions(session, session.target.database, 'busy')
+  await limitConnections(session, context.connectionLimit)
   const touched = await takeSettled(session, context)
   reached('lease.taken')
   return { lease: new Lease(context, session), touched }

@@ -1,6 +1,6 @@
 /** What a run tells its workers: plain data, handed over by the runner (provide/inject) or in an environment variable. */
 import type { Role } from '../coordination/index.ts'
-import type { ConnectionTarget } from '../postgres/index.ts'
+import type { ConnectionTarget, PoolLimits } from '../postgres/index.ts'
 import type { OnDdl, ResetName } from './reset/strategy.ts'
 
 /** Who shares a database: all files of a worker, the tests of a file, or nobody. */
@@ -24,7 +24,10 @@ export interface RunContext {
   readonly onDdl: OnDdl
   readonly scope: Scope
   readonly keepOnFailure: boolean
-  readonly poolMax: number
+  /** Of each pool that testdb makes or configures. */
+  readonly pool: PoolLimits
+  /** Sessions at most on each database, the one of its lease included. */
+  readonly connectionLimit: number
   /** The run's folder in the file system, where its workers take notes; undefined where each worker leases once. */
   readonly folder?: string
   /** Variables that get the URL; false: the environment is left alone. */

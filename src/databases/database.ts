@@ -2,7 +2,6 @@
 import type { Knex } from 'knex'
 import { messageOf, TestDbError } from '../errors.ts'
 import { closeKnex, type KnexDriver, knexConfig, openKnex } from '../pools/knex.ts'
-import { DEFAULT_LIMITS } from '../pools/limits.ts'
 import {
   type ClientClass,
   type ConnectionTarget,
@@ -84,7 +83,11 @@ export class WorkerDatabase implements Database {
     // Without TLS is what drivers do when nothing is said; PGSSLMODE is set for those that look there (acquire.ts).
     this.url = formatUrl(this.#target.ssl === false ? { ...this.#target, ssl: undefined } : this.#target)
     this.#applicationName = `testdb:${context.project}:${slot}`
-    this.#limits = { ...DEFAULT_LIMITS, max: context.poolMax }
+    this.#limits = context.pool
+  }
+
+  get released(): boolean {
+    return this.#released
   }
 
   get lease(): Lease | undefined {
@@ -132,7 +135,7 @@ export class WorkerDatabase implements Database {
   }
 
   knexConfig(): Knex.Config {
-    return knexConfig(this.#target, this.#limits, this.#applicationName)
+    return knexConfig(this.#target, this.#limits, this.#applicationName, this.#context.projectRoot)
   }
 
   async reset(): Promise<void> {

@@ -1,6 +1,5 @@
 /** A clone of the run's template, made and held. */
 import { noteReplacing, noteState, tryLease } from '../coordination/index.ts'
-import { connectionLimit } from '../pools/limits.ts'
 import { type ConnectionTarget, removeDatabase, Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import { cloneTemplate } from '../templates/clone.ts'
@@ -27,7 +26,7 @@ export async function makeClone(maintenance: Session, context: RunContext, name:
     name,
     owner: context.role.user,
     serverMajor: context.serverMajor,
-    connectionLimit: connectionLimit(context.poolMax),
+    connectionLimit: context.connectionLimit,
   })
 }
 

@@ -107,10 +107,15 @@ function seedFoldersExist(folders: Folders, options: KnexMigratorOptions, root: 
 const POSTGRES_CLIENTS: readonly unknown[] = ['pg', 'postgres', 'postgresql', undefined]
 
 /** A class of the user's own is fine when it extends Knex's Postgres client. */
-function checkClient(config: KnexConfig, knexfile: Knexfile | undefined): void {
+export function usesPostgres(config: KnexConfig): boolean {
   const client = config.client ?? config.dialect
-  if (POSTGRES_CLIENTS.includes(client)) return
-  if (typeof client === 'function' && (client.prototype as { driverName?: unknown })?.driverName === 'pg') return
+  if (POSTGRES_CLIENTS.includes(client)) return true
+  return typeof client === 'function' && (client.prototype as { driverName?: unknown })?.driverName === 'pg'
+}
+
+function checkClient(config: KnexConfig, knexfile: Knexfile | undefined): void {
+  if (usesPostgres(config)) return
+  const client = config.client ?? config.dialect
   const file = knexfile ? basename(knexfile.path) : 'knex'
   const key = knexfile?.environment === undefined ? 'client' : `${knexfile.environment}.client`
   const came = typeof client === 'string' ? `'${client}'` : typeof client

@@ -31,6 +31,7 @@ export type { KnexMigratorOptions } from './knex-options.ts'
 export function knexMigrator(options: KnexMigratorOptions = {}): MigratorDefinition {
   return {
     name: 'knex',
+    configFile: options.knexfile,
     async load(project) {
       const opened = await openKnexProject(options, project)
       const names = await migrationNames(opened)

@@ -49,6 +49,44 @@ async function evaluate(path: string, loader: ModuleLoader): Promise<unknown> {
 /** The keys that tell a configuration from an object of configurations. */
 const CONFIG_KEYS = ['client', 'dialect', 'connection', 'migrations', 'seeds', 'searchPath', 'pool']
 
+/** One environment of a knexfile, as somebody who looks at all of them finds it. */
+export interface KnexEnvironment {
+  /** The key in the knexfile; undefined where the file has one configuration for all. */
+  readonly name: string | undefined
+  readonly found: { readonly config: KnexConfig } | { readonly error: unknown } | 'function'
+}
+
+/** Every environment of the knexfile; keys that hold something else are left out. Throws `TESTDB_CONFIG_LOAD_FAILED`. */
+export async function readEnvironments(path: string, loader: ModuleLoader): Promise<KnexEnvironment[]> {
+  const exported = await evaluate(path, loader)
+  if (!isObject(exported)) return []
+  const named = Object.keys(exported)
+    .filter((key) => !NO_ENVIRONMENTS.includes(key))
+    .flatMap((name) => {
+      const found = lookAt(exported, name)
+      return found === undefined ? [] : [{ name, found }]
+    })
+  if (!isConfig(exported)) return named
+  // One for all has functions of Knex's own beside it (`wrapIdentifier`).
+  const inside = named.filter(({ found }) => typeof found === 'object' && 'config' in found)
+  return [{ name: undefined, found: { config: exported as KnexConfig } }, ...inside]
+}
+
+const NO_ENVIRONMENTS = [...CONFIG_KEYS, 'default', '__esModule']
+
+/** A getter may need what only production has. */
+function lookAt(exported: Record<string, unknown>, name: string): KnexEnvironment['found'] | undefined {
+  try {
+    const value = exported[name]
+    if (typeof value === 'function') return 'function'
+    return isObject(value) && isConfig(value) ? { config: value as KnexConfig } : undefined
+  } catch (error) {
+    return { error }
+  }
+}
+
+const isConfig = (value: object): boolean => CONFIG_KEYS.some((key) => key in value)
+
 /**
  * Knex takes `NODE_ENV`, else the object itself. Before that we try `test` and `development`: a runner's NODE_ENV is a name
  * that many knexfiles do not have.
@@ -64,8 +102,7 @@ export function chooseEnvironment(
     const config = all[environment]
     if (isObject(config)) return { config: config as KnexConfig, environment }
   }
-  if (choice.required === undefined && CONFIG_KEYS.some((key) => key in all))
-    return { config: all as KnexConfig, environment: undefined }
+  if (choice.required === undefined && isConfig(all)) return { config: all as KnexConfig, environment: undefined }
   const found = Object.keys(all).filter((key) => key !== 'default')
   throw new TestDbError(
     'TESTDB_CONFIG_INVALID',

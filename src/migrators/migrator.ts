@@ -4,6 +4,8 @@ import type { ConnectionTarget } from '../postgres/index.ts'
 /** What a user writes in the config, or detection finds: knows nothing yet, does nothing yet. */
 export interface MigratorDefinition {
   readonly name: string
+  /** The tool's own configuration file, relative to the project, where one is named; `false`: none is to be read. */
+  readonly configFile?: string | false | undefined
   /**
    * Reads the project: configuration files, folders, the tool's version. Throws `TESTDB_MIGRATIONS_EMPTY` when there is
    * nothing to run, `TESTDB_PEER_MISSING` when the tool is not installed.

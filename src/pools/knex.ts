@@ -5,17 +5,41 @@ import { join } from 'node:path'
 import { clearTimeout, setTimeout } from 'node:timers'
 import type { Knex } from 'knex'
 import { TestDbError } from '../errors.ts'
-import { type ClientClass, type ConnectionTarget, type PoolLimits, poolConfig } from '../postgres/index.ts'
+import {
+  type ClientClass,
+  type ConnectionTarget,
+  type PoolLimits,
+  poolConfig,
+  whileServerIsFull,
+} from '../postgres/index.ts'
 
-/** A Knex configuration for the user's own `knex(...)` call, with testdb's caps. */
-export function knexConfig(target: ConnectionTarget, limits: PoolLimits, applicationName: string): Knex.Config {
+/** A Knex configuration for the user's own `knex(...)` call, with testdb's caps. `projectRoot`: whose Knex it is for. */
+export function knexConfig(
+  target: ConnectionTarget,
+  limits: PoolLimits,
+  applicationName: string,
+  projectRoot: string,
+): Knex.Config {
   const { max, connectionTimeoutMillis, idleTimeoutMillis, maxLifetimeSeconds, allowExitOnIdle, ...connection } =
     poolConfig(target, limits, applicationName)
+  const lifetime = knowsLifetime(projectRoot) ? { maxConnectionLifetimeMillis: limits.lifetimeMs } : {}
+  const pool = { min: 0, max: limits.max, acquireTimeoutMillis: limits.acquireMs, idleTimeoutMillis: limits.idleMs }
   return {
     client: 'pg',
     connection: connection as Knex.PgConnectionConfig,
     acquireConnectionTimeout: limits.acquireMs,
-    pool: { min: 0, max: limits.max, acquireTimeoutMillis: limits.acquireMs, idleTimeoutMillis: limits.idleMs },
+    pool: { ...pool, ...lifetime } as Knex.PoolConfig,
+  }
+}
+
+/** An older Knex hands every option on to its pool, which refuses those it does not know. */
+function knowsLifetime(projectRoot: string): boolean {
+  try {
+    const { version } = createRequire(join(projectRoot, 'package.json'))('knex/package.json') as { version: string }
+    const [major = 0, minor = 0] = version.split('.').map(Number)
+    return major > 3 || (major === 3 && minor >= 3)
+  } catch {
+    return false
   }
 }
 
@@ -42,11 +66,19 @@ export function openKnex(
     config: Knex.Config,
   ) => Knex
   const instance = create(config)
+  waitWhileFull(instance)
   if (clientOf) {
     const client = instance.client as { driver: KnexDriver }
     client.driver = Object.create(client.driver, { Client: { value: clientOf(client.driver) } })
   }
   return instance
+}
+
+/** As for pools of the driver: strays of a neighbour may fill the server for moments. */
+function waitWhileFull(knex: Knex): void {
+  const client = knex.client as { acquireRawConnection(): Promise<unknown>; config: Knex.Config }
+  const connect = client.acquireRawConnection.bind(client)
+  client.acquireRawConnection = () => whileServerIsFull(client.config.acquireConnectionTimeout ?? 0, connect)
 }
 
 /** Destroys a Knex instance; a transaction that was never ended would keep `destroy()` waiting for ever, so it is left behind. */

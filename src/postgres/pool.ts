@@ -2,6 +2,7 @@
 // Node's own: tests replace the global ones by fakes that never fire.
 import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
+import { whileServerIsFull } from './patience.ts'
 import type { ConnectionTarget } from './target.ts'
 
 export type Pool = pg.Pool
@@ -58,7 +59,28 @@ export function openPool(
   pool.on('error', () => undefined)
   // The pool listens to idle clients only; one that a test holds when its session is ended would end the process.
   pool.on('connect', (client) => client.on('error', () => undefined))
+  waitWhileFull(pool, limits.acquireMs)
   return pool
+}
+
+/** Strays of a neighbour may fill the server for moments: that is no reason to fail. `query` connects by `connect` too. */
+function waitWhileFull(pool: Pool, patienceMs: number): void {
+  type Connected = (
+    error: Error | undefined,
+    client: pg.PoolClient | undefined,
+    release: pg.PoolClient['release'],
+  ) => void
+  const connect = pool.connect.bind(pool) as () => Promise<pg.PoolClient>
+  const patient = (): Promise<pg.PoolClient> => whileServerIsFull(patienceMs, connect)
+  pool.connect = ((callback?: Connected) => {
+    if (!callback) return patient()
+    // Outside of the promise: what a callback throws is nobody's rejection.
+    patient().then(
+      (client) => process.nextTick(callback, undefined, client, client.release.bind(client)),
+      (error: Error) => process.nextTick(callback, error, undefined, () => undefined),
+    )
+    return undefined
+  }) as Pool['connect']
 }
 
 /**

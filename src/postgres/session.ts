@@ -5,6 +5,7 @@
 import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
 import { TestDbError } from '../errors.ts'
+import { whileServerIsFull } from './patience.ts'
 import { sqlstateOf } from './sqlstate.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
 
@@ -30,11 +31,16 @@ const configure = (neutral: boolean): string => `
 /** The end of a connection follows its last error at once; after this something else is wrong (ms). */
 const END_FOLLOWS_MS = 2_000
 
+/** How long coordination waits while strays are being refused (ms): far longer than that takes, shorter than a runner's patience. */
+const FULL_PATIENCE_MS = 5_000
+
 export interface SessionOptions {
   /** Shown in `pg_stat_activity`, so that whoever looks knows who holds the connection. */
   readonly applicationName: string
   /** Milliseconds until a connection attempt is given up. @default 10_000 */
   readonly connectTimeoutMs?: number
+  /** Milliseconds to wait for a connection of a server that has none left. @default 5_000 */
+  readonly fullPatienceMs?: number
   /** True: time limits, a role and a transaction mode that the database or the role has as defaults do not bind it. @default false */
   readonly neutral?: boolean
   /** Server settings for this session, sent after connecting. */
@@ -92,15 +98,8 @@ export class Session implements AsyncDisposable {
 
   /** Opens a connection; throws what the driver throws, so callers can tell a wrong password from a missing database. */
   static async open(target: ConnectionTarget, options: SessionOptions): Promise<Session> {
-    const client = new pg.Client({
-      ...target,
-      application_name: options.applicationName,
-      connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
-      keepAlive: true,
-    } as pg.ClientConfig)
-    // Before connecting: the server may end a connection in the moment in which it is made.
-    const session = new Session(target, client, new AbortController())
-    await client.connect()
+    const { fullPatienceMs = FULL_PATIENCE_MS } = options
+    const session = await whileServerIsFull(fullPatienceMs, () => Session.#connect(target, options))
     try {
       await session.batch(configure(options.neutral === true) + (options.begin ?? ''))
       for (const [name, value] of Object.entries(options.settings ?? {})) {
@@ -110,6 +109,19 @@ export class Session implements AsyncDisposable {
       await session.close()
       throw error
     }
+    return session
+  }
+
+  static async #connect(target: ConnectionTarget, options: SessionOptions): Promise<Session> {
+    const client = new pg.Client({
+      ...target,
+      application_name: options.applicationName,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
+      keepAlive: true,
+    } as pg.ClientConfig)
+    // Before connecting: the server may end a connection in the moment in which it is made.
+    const session = new Session(target, client, new AbortController())
+    await client.connect()
     return session
   }
 

@@ -98,6 +98,13 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     finish()
     if (waitedMs >= 1_000) display.line(`template ${template} is ready after ${formatDuration(waitedMs)}`)
   })
+  on('budget.waiting', ({ needed, free, holders, elapsedMs }) => {
+    enter('budget', `waiting for ${needed} connections, ${free} are free · ${holders.join('; ')}`, elapsedMs)
+  })
+  on('budget.reserved', ({ waitedMs }) => {
+    finish()
+    if (waitedMs >= 1_000) display.line(`it is this run's turn after ${formatDuration(waitedMs)}`)
+  })
   // The error that follows says why; a line in front of it would only push it down.
   on('template.failed', finish)
   on('database.acquired', finish)

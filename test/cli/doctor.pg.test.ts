@@ -61,12 +61,12 @@ test('a good set-up with the embedded server', async () => {
     expect(find(report, id)?.status, id).toBe('ok')
   }
   expect(report.configuration).toContainEqual({ key: 'server.storage', value: 'disk', origin: 'testdb.config.mjs' })
-  expect(report.configuration).toContainEqual({ key: 'pool.max', value: '10', origin: 'default' })
+  expect(report.configuration).toContainEqual({ key: 'pool.max', value: 'auto', origin: 'default' })
 
   const { code, stdout } = await lab.cli(['doctor'], { cwd: root })
   expect(code).toBe(0)
   expect(stdout).toMatch(/^✓ Node/)
-  expect(stdout).toMatch(/ {2}pool\.max +10 \(default\)/)
+  expect(stdout).toMatch(/ {2}pool\.max +auto \(default\)/)
   expect(stdout).toContain('\nEverything works.\n')
 })
 

@@ -72,7 +72,7 @@ test('up starts the server and keeps it; the password is printed nowhere', async
       {
         running: true,
         embedded: { major: binaries.major, kept: true, storage: 'disk' },
-        connections: { max: 500, severity: 'ok' },
+        connections: { max: 1000, severity: 'ok' },
         runs: [],
       },
     ],
@@ -83,7 +83,17 @@ test('while a run is alive: status shows it, reset leaves its database alone, pr
   const running = await liveRun()
   const pid = running.child.pid
   const [server] = (await statusJson()).servers
-  expect(server?.runs).toMatchObject([{ project: 'shop', runner: 'run', pid, ageSeconds: expect.any(Number) }])
+  expect(server?.runs).toMatchObject([
+    {
+      project: 'shop',
+      runner: 'run',
+      pid,
+      ageSeconds: expect.any(Number),
+      slots: 1,
+      connectionLimit: 24,
+      waiting: false,
+    },
+  ])
   expect(server?.templates).toMatchObject([
     { project: 'shop', state: 'sealed', migrations: 1, leader: null, step: null, error: null },
   ])
@@ -97,7 +107,11 @@ test('while a run is alive: status shows it, reset leaves its database alone, pr
     cli('prune'),
     cli('down'),
   ])
-  expect(stdout).toMatch(new RegExp(`runs \\(1\\)\n {2}#\\d+ run in shop · pid ${pid} on \\S+ · for \\d`))
+  expect(stdout).toMatch(
+    new RegExp(
+      `runs \\(1\\)\n {2}#\\d+ run in shop · pid ${pid} on \\S+ · for [\\d.]+ s · 26 connections: 1 database of 24`,
+    ),
+  )
   expect(stdout).toMatch(new RegExp(`${name} · of testdb_t_\\w+ · leased by session \\d+ \\(testdb lease:shop\\)`))
 
   expect(healed).toMatchObject({

@@ -44,6 +44,26 @@ const WRONG: [args: string[], message: RegExp][] = [
   [['reset', '--table'], /argument missing/],
   [['reset', '--url', 'mysql://u:geheim@h/app_test'], /--url: expected a connection string/],
   [['reset', '--url', 'postgres://h/app_test', '--all'], /does not go with --url/],
+  [
+    ['doctor', '--users', '50'],
+    /--users asks about connections and needs --budget: npx testdb doctor --budget --users 50/,
+  ],
+  [['doctor', '--json', '--lock-pool', '0'], /--lock-pool asks .* needs --budget/],
+  [['doctor', '--max-connections', '50'], /--max-connections asks .* needs --budget/],
+  [
+    ['doctor', '--budget', '--users', '0'],
+    /'--users <n>' argument '0' is invalid. Expected a whole number from 1 to 100000/,
+  ],
+  [['doctor', '--budget', '--pool', '0'], /Expected a whole number from 1 to 100000/],
+  [['doctor', '--budget', '--pods', '0'], /Expected a whole number from 1 to 100000/],
+  [['doctor', '--budget', '--max-connections', '0'], /Expected a whole number from 1 to 100000/],
+  [['doctor', '--budget', '--background', '-1'], /Expected a whole number from 0 to 100000/],
+  [['doctor', '--budget', '--maintenance', '1.5'], /Expected a whole number from 0 to 100000/],
+  [['doctor', '--budget', '--lock-pool', '100001'], /Expected a whole number from 0 to 100000/],
+  [['doctor', '--budget', '--users', 'fifty'], /Expected a whole number from 1 to 100000/],
+  [['doctor', '--budget', '--users', '1e3'], /Expected a whole number from 1 to 100000/],
+  [['doctor', '--budget', '--users', '99999999999999999999'], /Expected a whole number from 1 to 100000/],
+  [['doctor', '--budget', '--users'], /argument missing/],
   [['prune', '--keep-days', '1.5'], /Expected a whole number of days/],
 ]
 
@@ -78,6 +98,6 @@ test('--cwd and --config may stand before and after the command', async () => {
   ]) {
     const { code, stderr } = await lab.cli(args)
     expect(code).toBe(1)
-    expect(stderr).toContain('pool.max: expected an integer')
+    expect(stderr).toContain("pool.max: expected 'auto', or an integer")
   }
 })

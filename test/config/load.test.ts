@@ -62,7 +62,7 @@ test('a file wins over the package.json key, and says so', async () => {
     'package.json': { testdb: { reset: 'none', pool: { max: 3 } } },
     'testdb.config.mjs': `export default { reset: 'clone' }`,
   })
-  expect(await resolveConfig({ cwd: root, env })).toMatchObject({ reset: 'clone', pool: { max: 10 } })
+  expect(await resolveConfig({ cwd: root, env })).toMatchObject({ reset: 'clone', pool: { max: 'auto' } })
   expect(heard).toEqual([
     `${join(root, 'testdb.config.mjs')} is the configuration; the "testdb" key of package.json is ignored.`,
   ])

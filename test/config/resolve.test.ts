@@ -26,14 +26,21 @@ test('defaults', async () => {
     onDdl: 'defer',
     scope: 'worker',
     keepOnFailure: false,
-    pool: { max: 10 },
+    pool: {
+      max: 'auto',
+      acquireMs: 5_000,
+      idleMs: 30_000,
+      lifetimeMs: 1_800_000,
+      statementMs: 30_000,
+      idleInTransactionMs: 60_000,
+    },
     env: ['DATABASE_URL'],
     role: { superuser: false },
     extensions: [],
     hash: { include: [], env: [] },
     idle: 60_000,
     origins: Object.fromEntries(
-      'server.kind isolation env migrator seed reset onDdl scope keepOnFailure pool.max role.superuser extensions hash.include hash.env idle'
+      'server.kind isolation env migrator seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle'
         .split(' ')
         .map((path) => [path, 'default']),
     ),
@@ -141,7 +148,7 @@ test('the problems of all sources are in one error', async () => {
       'call options:',
       '  idle: expected an integer from 0 to 86400000 (milliseconds), got 1.5',
       'package.json:',
-      '  pool.max: expected an integer from 1 to 1000, got "ten"',
+      `  pool.max: expected 'auto', or an integer from 1 to 1000, got "ten"`,
       '  isolaton: unknown key, did you mean `isolation`?',
       'all values together:',
       `  reset: expected 'none', because isolation is 'shared' and others use the same database, got 'truncate'`,
@@ -177,7 +184,7 @@ test('wrong values of the environment fall back to the next source and say so', 
   expect(heard).toEqual([
     'TESTDB_URL is ignored: expected a connection string such as postgres://user:password@host:5432/app_test, got a value that is not shown.',
     'TESTDB_ALLOW is ignored: expected 1 or 0, got "maybe".',
-    'TESTDB_POOL_MAX is ignored: expected an integer from 1 to 1000, got "ten".',
+    `TESTDB_POOL_MAX is ignored: expected 'auto', or an integer from 1 to 1000, got "ten".`,
     'TESTDB_IDLE is ignored: expected an integer from 0 to 86400000 (milliseconds), got "1e9".',
     `TESTDB_RESET is ignored: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got "savepoint".`,
     `TESTDB_ISOLATION is ignored: expected 'database' or 'shared' in this version, got "schema".`,

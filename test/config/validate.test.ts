@@ -47,7 +47,7 @@ test('names every problem at once, with path, expectation and value', () => {
     'seed: expected the path of a file or folder, or a function, got 5',
     `isolation: expected 'database' or 'shared' in this version, got "databse"`,
     `reset: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got null`,
-    'pool.max: expected an integer from 1 to 1000, got "ten"',
+    `pool.max: expected 'auto', or an integer from 1 to 1000, got "ten"`,
     `env[1]: expected the name of an environment variable such as 'DATABASE_URL', got "1BAD"`,
     `env[2]: expected the name of an environment variable such as 'DATABASE_URL', got ""`,
     'role.superuser: expected true or false, got "yes"',
@@ -64,8 +64,25 @@ test.each([
   ['null', null, `expected an object such as { reset: 'rows' }, got null`],
   ['an array', [], `expected an object such as { reset: 'rows' }, got an array with 0 items`],
   ['a nested array', { pool: [] }, 'pool: expected an object such as { max: 10 }, got an array with 0 items'],
-  ['a fraction, once', { pool: { max: 0.5 } }, 'pool.max: expected an integer from 1 to 1000, got 0.5'],
-  ['zero', { pool: { max: 0 } }, 'pool.max: expected an integer from 1 to 1000, got 0'],
+  ['a fraction, once', { pool: { max: 0.5 } }, `pool.max: expected 'auto', or an integer from 1 to 1000, got 0.5`],
+  ['negative', { pool: { max: -1 } }, `pool.max: expected 'auto', or an integer from 1 to 1000, got -1`],
+  ['huge', { pool: { max: 1e9 } }, `pool.max: expected 'auto', or an integer from 1 to 1000, got 1000000000`],
+  [
+    'no time',
+    { pool: { acquireMs: 0 } },
+    'pool.acquireMs: expected an integer from 1 to 86400000 (milliseconds), got 0',
+  ],
+  [
+    'text',
+    { pool: { idleMs: '30s' } },
+    'pool.idleMs: expected an integer from 1 to 86400000 (milliseconds), got "30s"',
+  ],
+  [
+    'for ever',
+    { pool: { statementMs: Infinity } },
+    'pool.statementMs: expected an integer from 1 to 86400000 (milliseconds), got Infinity',
+  ],
+  ['zero', { pool: { max: 0 } }, `pool.max: expected 'auto', or an integer from 1 to 1000, got 0`],
   ['NaN', { idle: Number.NaN }, 'idle: expected an integer from 0 to 86400000 (milliseconds), got NaN'],
   ['too long', { idle: 86_400_001 }, 'idle: expected an integer from 0 to 86400000 (milliseconds), got 86400001'],
   [
@@ -95,7 +112,10 @@ test.each([
   [{ superuser: true }, 'superuser: unknown key, did you mean `role.superuser`?'],
   [{ server: { kind: 'embedded', prot: 1 } }, 'server.prot: unknown key, did you mean `port`?'],
   [{ server: { kind: 'url', alow: true } }, 'server.alow: unknown key, did you mean `allow`?'],
-  [{ pool: { something: 3 } }, 'pool.something: unknown key; accepted in `pool`: `max`'],
+  [
+    { pool: { something: 3 } },
+    'pool.something: unknown key; accepted in `pool`: `max`, `acquireMs`, `idleMs`, `lifetimeMs`, `statementMs`, `idleInTransactionMs`',
+  ],
   [{ hash: { zzz: 3 } }, 'hash.zzz: unknown key; accepted in `hash`: `include`, `env`'],
 ])('unknown key %j', (config, expected) => {
   expect(lines(config)).toEqual([expected])
@@ -124,7 +144,6 @@ test.each([
   ],
   [{ server: { kind: 'pg-mem' } }, `server.kind: expected 'embedded' or 'url' in this version, got "pg-mem"`],
   [{ server: {} }, `server.kind: expected 'embedded' or 'url' in this version, got nothing`],
-  [{ pool: { max: 'auto' } }, 'pool.max: expected an integer from 1 to 1000, got "auto"'],
 ])('planned value %j', (config, expected) => {
   expect(lines(config)).toEqual([expected])
 })

@@ -11,7 +11,7 @@ const say = (message: ActorMessage): Promise<void> => new Promise((done) => proc
 if (handleSigterm) process.on('SIGTERM', () => process.exit(143))
 
 try {
-  const run = await startRun(await resolveConfig({ cwd: root, options, env: {} }), 'crash')
+  const run = await startRun(await resolveConfig({ cwd: root, options, env: {} }), { runner: 'crash', slots: 1 })
   await say({ name: 'started' })
   await run.close()
   await say({ name: 'closed' })

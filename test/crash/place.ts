@@ -77,7 +77,8 @@ export class Place implements AsyncDisposable {
 
   /** Starts a run in this process; whoever asked closes it, and so does the place when a test has failed before. */
   async run(): Promise<Run> {
-    const run = startRun(await resolveConfig({ cwd: this.project.root, options: this.options, env: {} }), 'next')
+    const config = await resolveConfig({ cwd: this.project.root, options: this.options, env: {} })
+    const run = startRun(config, { runner: 'next', slots: 1 })
     this.#runs.push(run.catch(() => undefined))
     return await run
   }

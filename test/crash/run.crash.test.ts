@@ -16,6 +16,7 @@ const starts = { blocks: false, cut: ['TESTDB_SERVER_LOST'], attempts: 1 } as co
 const RUN: readonly Row[] = [
   { step: 'run.connected', left: 'no registry', ...starts },
   { step: 'run.registered', left: 'no template', ...starts },
+  { step: 'run.reserved', left: 'no template', ...starts },
   { step: 'run.usesTemplate', left: 'missing, no database', ...starts },
 ]
 

@@ -10,6 +10,7 @@ import { acquireFresh } from '../../src/databases/fresh.ts'
 import { Lease } from '../../src/databases/lease.ts'
 import { callOnReset, onReset } from '../../src/databases/on-reset.ts'
 import type { ResetName } from '../../src/databases/reset/strategy.ts'
+import { DEFAULT_LIMITS } from '../../src/pools/limits.ts'
 import { ident } from '../../src/postgres/index.ts'
 import { collect, errorOf, eventually } from '../helpers/wait.ts'
 import { type TestRun, World } from '../helpers/world.ts'
@@ -349,7 +350,7 @@ describe('rollback: what a session has and a transaction does not', () => {
 
 describe.each<ResetName>(['rows', 'truncate', 'rollback'])('queries that nobody awaited, with %s', (reset) => {
   test('of the pool, of clients and of Knex belong to the test that has sent them', async () => {
-    const database = await lend(await contextOf({ reset, poolMax: 2 }))
+    const database = await lend(await contextOf({ reset, pool: { ...DEFAULT_LIMITS, max: 2 } }))
     const { pool } = database
     const knex = database.knex()
     const chain = async (): Promise<void> => {

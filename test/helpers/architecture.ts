@@ -16,6 +16,8 @@ export const LAYERS: readonly (readonly string[])[] = [
     'testdb.ts',
     'acquire.ts',
     'run-folder.ts',
+    'run-budget.ts',
+    'run-template.ts',
     'exit-guard.ts',
     'open-server.ts',
     'create-test-db.ts',

@@ -25,6 +25,8 @@ export interface PrivatePostgres {
 export interface PrivatePostgresOptions {
   /** The superuser's password; without one everybody may connect from this machine. */
   readonly password?: string
+  /** @default 300 */
+  readonly maxConnections?: number
 }
 
 const SETTINGS = {
@@ -78,7 +80,10 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
   ]
   execFileSync(join(bin, 'initdb'), init, { ...who, env, cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
   const port = await freePort()
-  const settings = { ...SETTINGS, port: String(port), unix_socket_directories: home }
+  const settings = {
+    ...{ ...SETTINGS, port: String(port), unix_socket_directories: home },
+    ...(options.maxConnections !== undefined && { max_connections: String(options.maxConnections) }),
+  }
   const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
   const watchdog = spawn('sh', ['-c', WATCHDOG, 'testdb-watchdog', ...args], {
     ...{ ...who, env, cwd: home, detached: true },

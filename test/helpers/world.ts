@@ -23,6 +23,7 @@ import { strategyOf } from '../../src/databases/reset/strategies.ts'
 import type { ResetName } from '../../src/databases/reset/strategy.ts'
 import { functionMigrator } from '../../src/migrators/function.ts'
 import type { Migrator, TableName } from '../../src/migrators/migrator.ts'
+import { connectionLimit, DEFAULT_LIMITS } from '../../src/pools/limits.ts'
 import { type ConnectionTarget, ident, Session, withSession } from '../../src/postgres/index.ts'
 import { buildTemplate, type TemplatePlan, templateName } from '../../src/templates/build.ts'
 import { binaries } from './packages.ts'
@@ -182,7 +183,8 @@ export class World {
       onDdl: 'defer',
       scope: 'worker',
       keepOnFailure: false,
-      poolMax: 3,
+      pool: { ...DEFAULT_LIMITS, max: 3 },
+      connectionLimit: connectionLimit(3),
       env: ['DATABASE_URL'],
       ...options,
     }

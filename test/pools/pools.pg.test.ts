@@ -105,7 +105,7 @@ test('the configuration serves a pool of the user', async () => {
 test('the configuration serves a Knex of the user, with the same caps', async () => {
   const create = fromPackages('knex') as (config: Knex.Config) => Knex
   const knex = create(
-    knexConfig(world.admin, { ...DEFAULT_LIMITS, max: 2, acquireMs: 200, statementMs: 1234 }, 'my knex'),
+    knexConfig(world.admin, { ...DEFAULT_LIMITS, max: 2, acquireMs: 200, statementMs: 1234 }, 'my knex', packagesRoot),
   )
   const { rows } = await knex.raw(
     `select current_setting('statement_timeout') as statement, current_setting('application_name') as name`,
@@ -119,7 +119,7 @@ test('the configuration serves a Knex of the user, with the same caps', async ()
 })
 
 test('Knex is the one of the project, and its lack is told', async () => {
-  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'opened'))
+  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'opened', packagesRoot))
   expect((await knex.raw('select 1 as one')).rows).toEqual([{ one: 1 }])
   await closeKnex(knex, 60_000)
   expect(await sessions('opened')).toBe(0)
@@ -127,7 +127,7 @@ test('Knex is the one of the project, and its lack is told', async () => {
 })
 
 test('a transaction that was never ended does not hold the close of Knex up', async () => {
-  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'leaky knex'))
+  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'leaky knex', packagesRoot))
   const transaction = await knex.transaction()
   await transaction.raw('select 1')
   await within('it is closed', closeKnex(knex, GRACE_MS), 5_000)

@@ -3,26 +3,27 @@ import type { ResolvedConfig } from '../../config/config.ts'
 import { subscribe } from '../../events.ts'
 import { type CommonOptions, loadProject, openSession } from '../project.ts'
 import type { Terminal } from '../terminal.ts'
+import { type BudgetOptions, budget, productionLike, refuseWithoutBudget } from './budget.ts'
 import { type Check, type DoctorReport, fromError, ok, skipped, warning } from './check.ts'
 import { type ConfigValue, configValues } from './configuration.ts'
 import { checkInside } from './inside.ts'
+import { checkKnexPools } from './knex-pools.ts'
 import { checkNode, checkPeers } from './machine.ts'
 import { printReport } from './print.ts'
 import { checkMigrator, checkRunner, checkSeed } from './project-checks.ts'
 import { checkServer } from './server.ts'
+import { UNCONFIGURED } from './what-if.ts'
 
-export interface DoctorOptions extends CommonOptions {
-  readonly json?: boolean
-}
-
-export async function doctor(options: DoctorOptions, terminal: Terminal): Promise<number> {
+export async function doctor(options: BudgetOptions, terminal: Terminal): Promise<number> {
+  refuseWithoutBudget(options)
+  if (options.budget) return await budget(options, terminal)
   const report = await examine(options)
   if (options.json) terminal.out(JSON.stringify(report, null, 2))
   else printReport(report, terminal)
   return report.ok ? 0 : 1
 }
 
-async function examine(options: DoctorOptions): Promise<DoctorReport> {
+async function examine(options: CommonOptions): Promise<DoctorReport> {
   const said = new Set<string>()
   subscribe('warning.raised', ({ message }) => said.add(message))
   const checks: Check[] = [checkNode()]
@@ -42,12 +43,14 @@ async function examine(options: DoctorOptions): Promise<DoctorReport> {
 async function checkProject(config: ResolvedConfig): Promise<Check[]> {
   const { checks, server } = await checkServer(config)
   const project = [await checkMigrator(config), ...(await checkSeed(config)), checkRunner(config)]
-  if (server === undefined) return [...checks, ...project]
+  const pools = (inQuestion = UNCONFIGURED): Promise<Check[]> => checkKnexPools(config, { server: inQuestion })
+  if (server === undefined) return [...checks, ...project, ...(await pools())]
   try {
     await using session = await openSession(server.admin)
-    return [...checks, ...(await checkInside(session, config, server.ours)), ...project]
+    const inside = await checkInside(session, config, server.ours)
+    return [...checks, ...inside, ...project, ...(await pools(await productionLike(session, config)))]
   } catch (error) {
-    return [...checks, fromError('inside', error), ...project]
+    return [...checks, fromError('inside', error), ...project, ...(await pools())]
   } finally {
     await server.release()
   }

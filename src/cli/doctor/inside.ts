@@ -1,16 +1,17 @@
 /** What the server lets us do, once connected. Writes nothing. */
-import { availableParallelism } from 'node:os'
 import type { ResolvedConfig } from '../../config/config.ts'
-import { FORMAT, hasRegistry } from '../../coordination/index.ts'
+import { FORMAT, hasRegistry, readConnectionFacts } from '../../coordination/index.ts'
 import { inspectLock, lockHolders } from '../../migrators/heal.ts'
-import { connectionLimit } from '../../pools/limits.ts'
 import { describeActivity, ident, type Session } from '../../postgres/index.ts'
 import { findLockTable } from '../lock-table.ts'
-import { readConnections } from '../status/queries.ts'
 import { type Check, ok, warning, wrong } from './check.ts'
+import { connectionsCheck, needOf, runBudget } from './run-share.ts'
 
 export async function checkInside(session: Session, config: ResolvedConfig, ours: boolean): Promise<Check[]> {
-  const checks = [await checkRights(session, config), await checkConnections(session, config)]
+  const checks = [
+    await checkRights(session, config),
+    connectionsCheck(runBudget(await readConnectionFacts(session), needOf(config))),
+  ]
   checks.push(await checkExtensions(session, config), await checkRegistry(session))
   return ours ? checks : [...checks, await checkLock(session, config)]
 }
@@ -38,27 +39,6 @@ async function checkRights(session: Session, { isolation, role }: ResolvedConfig
     return ok('rights', `role ${name} may create databases; tests connect as it too, since it is no superuser`)
   const alter = `alter role ${ident(name)} createdb`
   return wrong('rights', `role ${name} may not create databases`, `psql -c '${alter}'`)
-}
-
-/** How many workers fit when each uses all that its database allows. */
-async function checkConnections(session: Session, { pool, isolation }: ResolvedConfig): Promise<Check> {
-  const { used, max, percent, severity } = await readConnections(session)
-  const { rows } = await session.query<{ reserved: number }>(
-    `select sum(setting::int)::int as reserved from pg_settings
-      where name in ('superuser_reserved_connections', 'reserved_connections')`,
-  )
-  const usable = max - (rows[0]?.reserved ?? 0)
-  const text = `max_connections ${max}, ${used} in use (${percent} %)`
-  if (severity !== 'ok') return warning('connections', `${text}: ${severity}`, 'npx testdb status')
-  const each = isolation === 'shared' ? pool.max : connectionLimit(pool.max)
-  const fitting = Math.floor((usable - used) / each)
-  const workers = availableParallelism()
-  if (fitting >= workers) return ok('connections', `${text}: enough for ${fitting} workers with pool.max ${pool.max}`)
-  return warning(
-    'connections',
-    `${text}: enough for ${fitting} workers with pool.max ${pool.max}, this machine would start up to ${workers}`,
-    'Set `pool: { max: 2 }`, start fewer workers, or raise max_connections of the server.',
-  )
 }
 
 async function checkExtensions(session: Session, { extensions }: ResolvedConfig): Promise<Check> {

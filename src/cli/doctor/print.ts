@@ -1,18 +1,15 @@
 /** The doctor's report for people. */
 import type { Terminal } from '../terminal.ts'
-import type { CheckStatus, DoctorReport } from './check.ts'
+import type { Check, CheckStatus, DoctorReport } from './check.ts'
 
 const SIGN: Readonly<Record<CheckStatus, string>> = { ok: '✓', warning: '!', error: '✗', skipped: '-' }
 
 /** Other fixes are told in words. */
 const COMMAND = /^(npx|npm|psql) /
 
-export function printReport({ checks, configuration }: DoctorReport, { out, colours }: Terminal): void {
-  const paint = { ok: colours.green, warning: colours.yellow, error: colours.red, skipped: colours.dim }
-  for (const { status, message, fixes } of checks) {
-    out(`${paint[status](SIGN[status])} ${message.replaceAll('\n', '\n  ')}`)
-    for (const fix of fixes) out(`    ${COMMAND.test(fix) ? 'type this → ' : '→ '}${fix}`)
-  }
+export function printReport({ checks, configuration }: DoctorReport, terminal: Terminal): void {
+  const { out } = terminal
+  printChecks(checks, terminal)
   if (configuration.length > 0) {
     out('\nconfiguration')
     const width = Math.max(...configuration.map(({ key }) => key.length))
@@ -21,6 +18,15 @@ export function printReport({ checks, configuration }: DoctorReport, { out, colo
   const errors = checks.filter(({ status }) => status === 'error').length
   const warnings = checks.filter(({ status }) => status === 'warning').length
   out(`\n${summary(errors, warnings)}`)
+}
+
+/** A line for each check, and one below it for each fix. */
+export function printChecks(checks: readonly Check[], { out, colours }: Terminal): void {
+  const paint = { ok: colours.green, warning: colours.yellow, error: colours.red, skipped: colours.dim }
+  for (const { status, message, fixes } of checks) {
+    out(`${paint[status](SIGN[status])} ${message.replaceAll('\n', '\n  ')}`)
+    for (const fix of fixes) out(`    ${COMMAND.test(fix) ? 'type this → ' : '→ '}${fix}`)
+  }
 }
 
 function summary(errors: number, warnings: number): string {

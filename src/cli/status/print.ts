@@ -1,7 +1,7 @@
 /** The status for people: one block per server, one line per thing. */
 import { formatDuration, oneLine, plural } from '../../report/format.ts'
 import type { Terminal } from '../terminal.ts'
-import type { Connections, DatabaseStatus, ServerStatus, StatusReport, TemplateStatus } from './report.ts'
+import type { Connections, DatabaseStatus, RunStatus, ServerStatus, StatusReport, TemplateStatus } from './report.ts'
 
 export function printStatus({ servers }: StatusReport, terminal: Terminal): void {
   for (const [i, server] of servers.entries()) {
@@ -23,15 +23,25 @@ function printServer(server: ServerStatus, terminal: Terminal): void {
   }
   section(
     'runs',
-    runs.map(({ id, project, runner, pid, host, ageSeconds }) =>
-      [`#${id} ${runner} in ${project}`, `pid ${pid} on ${host}`, `for ${formatDuration(ageSeconds * 1000)}`].join(
-        ' · ',
-      ),
-    ),
+    runs.map((run) => {
+      const { id, project, runner, pid, host, ageSeconds } = run
+      const who = [
+        `#${id} ${runner} in ${project}`,
+        `pid ${pid} on ${host}`,
+        `for ${formatDuration(ageSeconds * 1000)}`,
+      ]
+      return [...who, describePart(run)].join(' · ')
+    }),
   )
   // A row without a database is only a memory: of what was pruned, or of a build that has not begun.
   section('templates', templates.filter(({ state }) => state !== 'missing').map(describeTemplate))
   section('databases', databases.map(describeDatabase))
+}
+
+function describePart({ connections, slots, connectionLimit, waiting }: RunStatus): string {
+  if (waiting) return 'waiting for connections'
+  const databases = slots === null ? '' : `: ${plural(slots, 'database')} of ${connectionLimit}`
+  return `${plural(connections, 'connection')}${databases}`
 }
 
 function describeServer({ kind, running, version, place, embedded }: ServerStatus): string {

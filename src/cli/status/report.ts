@@ -51,6 +51,13 @@ export interface RunStatus {
   readonly host: string
   readonly ageSeconds: number
   readonly templateId: number | null
+  /** What it may open in all, its own session included. */
+  readonly connections: number
+  /** Databases at the same time at most, and the limit of each; null before it has its part of the server's connections. */
+  readonly slots: number | null
+  readonly connectionLimit: number | null
+  /** True while it waits for its part. */
+  readonly waiting: boolean
 }
 
 export interface TemplateStatus {

@@ -10,12 +10,16 @@ import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError } from '../../errors.ts'
 import { chooseMigrator } from '../../migrators/detect.ts'
 import { showProgress } from '../../report/progress.ts'
+import type { Workers } from '../../run-budget.ts'
 import { makeRunFolder } from '../../run-folder.ts'
 import { type Run, startRun } from '../../testdb.ts'
 import { activeRuns } from './active-runs.ts'
 import { type Published, publishRuns } from './published.ts'
 
 interface GlobalConfig {
+  readonly maxWorkers?: number
+  readonly watch?: boolean
+  readonly watchAll?: boolean
   readonly rootDir?: string
   /** Folders or configuration files, relative to the root. */
   readonly projects?: readonly unknown[]
@@ -29,7 +33,7 @@ export default async function globalSetup(all: GlobalConfig, first: { readonly r
     const folder = makeRunFolder()
     const published: Published[] = []
     for (const root of rootsOf(all, first.rootDir)) {
-      const started = await start(root, root === first.rootDir)
+      const started = await start(root, { isFirst: root === first.rootDir, all, runs })
       if ('failed' in started) published.push({ root, failed: started.failed })
       else {
         const notes = join(folder.path, String(runs.push(started.run)))
@@ -54,18 +58,24 @@ export default async function globalSetup(all: GlobalConfig, first: { readonly r
 /** Only a project without migrations may go without a run, if it is not the only one. */
 async function start(
   root: string,
-  isFirst: boolean,
+  { isFirst, all, runs }: { readonly isFirst: boolean; readonly all: GlobalConfig; readonly runs: readonly Run[] },
 ): Promise<{ readonly run: Run } | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
   try {
     const config = await resolveConfig({ cwd: root })
     // No server is started for a project that has nothing to put on it.
     if (!isFirst && !config.migrator) await chooseMigrator(config.root, config.environment)
-    return { run: await startRun(config, 'jest') }
+    return { run: await startRun(config, { runner: 'jest', ...workersOf(all), beside: runs }) }
   } catch (error) {
     if (isFirst || !isTestDbError(error) || error.code !== 'TESTDB_MIGRATOR_MISSING') throw error
     return { failed: { code: error.code, what: error.what, fixes: error.fixes } }
   }
 }
+
+/** Jest has counted them, whatever was asked for: a number, a percentage, nothing, `--runInBand`. */
+const workersOf = ({ maxWorkers = 1, watch = false, watchAll = false }: GlobalConfig): Workers => ({
+  slots: Math.max(1, maxWorkers),
+  lasting: watch || watchAll,
+})
 
 function rootsOf({ rootDir = '', projects = [] }: GlobalConfig, first: string): string[] {
   const others = projects.filter((one) => typeof one === 'string').flatMap((one) => folderOf(resolve(rootDir, one)))

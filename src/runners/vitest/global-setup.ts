@@ -11,6 +11,7 @@ import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
 import { showProgress } from '../../report/progress.ts'
 import { makeRunFolder, type RunFolder } from '../../run-folder.ts'
 import { type Run, startRun } from '../../testdb.ts'
+import { slotsOf } from './max-workers.ts'
 import type { Provided } from './provided.ts'
 
 interface ActiveRun {
@@ -29,7 +30,7 @@ const store = globalThis as { [RUNS]?: WeakMap<Vitest, Map<string, ActiveRun>> }
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const runs = runsOf(project.vitest)
   const root = project.config.root
-  const active = runs.get(root) ?? { started: start(root), folder: makeRunFolder(), users: 0 }
+  const active = runs.get(root) ?? { started: start(project, [...runs.values()]), folder: makeRunFolder(), users: 0 }
   active.users++
   runs.set(root, active)
   const leave = async (): Promise<void> => {
@@ -71,6 +72,12 @@ function hasTestsOfItsOwn(project: TestProject): boolean {
   return project.vitest.projects.includes(project)
 }
 
+/** Vitest starts the projects' set-ups one after the other; one that has failed has no part to take over. */
+async function begun(runs: readonly ActiveRun[]): Promise<Run[]> {
+  const settled = await Promise.allSettled(runs.map(({ started }) => started))
+  return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+}
+
 function runsOf(vitest: Vitest): Map<string, ActiveRun> {
   store[RUNS] ??= new WeakMap()
   const known = store[RUNS].get(vitest) ?? new Map<string, ActiveRun>()
@@ -78,10 +85,13 @@ function runsOf(vitest: Vitest): Map<string, ActiveRun> {
   return known
 }
 
-async function start(root: string): Promise<Run> {
+async function start(project: TestProject, earlier: readonly ActiveRun[]): Promise<Run> {
   const endProgress = showProgress()
   try {
-    return await startRun(await resolveConfig({ cwd: root }), 'vitest')
+    const config = await resolveConfig({ cwd: project.config.root })
+    const slots = slotsOf(project, config.scope)
+    const lasting = project.vitest.config.watch === true
+    return await startRun(config, { runner: 'vitest', slots, lasting, beside: await begun(earlier) })
   } finally {
     endProgress()
   }

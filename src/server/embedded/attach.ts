@@ -65,6 +65,8 @@ export async function probe(state: ServerState, idleMs?: number): Promise<Probe>
     session = await Session.open(adminTarget(state), {
       applicationName: 'testdb attach',
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      // A server that is full is an answer.
+      fullPatienceMs: 0,
     })
   } catch (error) {
     return { found: undefined, reason: messageOf(error), refusal: refusalOf(error) }

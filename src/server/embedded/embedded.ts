@@ -27,9 +27,14 @@ export interface EmbeddedOptions extends CacheOptions {
   readonly storage?: Storage
   /** TCP port on loopback; another one is taken when it is not free. @default a free one */
   readonly port?: number | undefined
+  /** Connections that the server should take at least. A running server is taken as it is. @default 1000 */
+  readonly maxConnections?: number | undefined
   /** Milliseconds that the server outlives its last session; the longest of all who attach counts. */
   readonly idleMs: number
 }
+
+/** Enough for several runs with full pools; see the settings for what one costs. */
+const MAX_CONNECTIONS = 1_000
 
 /** Losing a race (a server that stops while we attach) leads to another look; losing it so often means something is broken. */
 const ATTEMPTS = 10
@@ -45,9 +50,10 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
   const account = chooseAccount()
   const layout = layoutOf(await resolveCache(options, account), binaries.major)
   const { idleMs, port, storage = 'auto' } = options
+  const maxConnections = Math.max(MAX_CONNECTIONS, options.maxConnections ?? 0)
   try {
     await makeOwnFolder(layout.folder, passThrough(account))
-    const { found, started } = await reach({ layout, binaries, account, storage, port, idleMs })
+    const { found, started } = await reach({ layout, binaries, account, storage, port, maxConnections, idleMs })
     const server = describeServer(found, layout)
     if (port !== undefined && port !== found.state.port) {
       const message = `the embedded server listens on port ${found.state.port}, not on ${port}`

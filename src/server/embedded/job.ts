@@ -10,7 +10,12 @@ export interface Job {
   /** Milliseconds without a client session after which the server is stopped. */
   readonly idleMs: number
   readonly task:
-    | { readonly kind: 'start'; readonly port: number | undefined; readonly socketDir: string | null }
+    | {
+        readonly kind: 'start'
+        readonly port: number | undefined
+        readonly socketDir: string | null
+        readonly maxConnections: number
+      }
     /** The server runs already and its supervisor is dead. */
     | { readonly kind: 'adopt'; readonly state: ServerState }
 }

@@ -45,12 +45,13 @@ export interface Started {
 
 /** Starts the server; tries other ports when the wanted one is taken. `onSpawn` sees the child at once, for an early end. */
 export async function startPostmaster(job: Job, onSpawn: (child: ChildProcess) => void): Promise<Started> {
-  if (job.task.kind !== 'start') throw new Error('bug: nothing to start')
+  const { task } = job
+  if (task.kind !== 'start') throw new Error('bug: nothing to start')
   const deadline = Date.now() + LEFTOVER_TIMEOUT_MS
-  let port = job.task.port ?? (await freePort())
+  let port = task.port ?? (await freePort())
   for (let attempt = 1; ; ) {
     try {
-      return await startOnce(job, port, job.task.socketDir, onSpawn)
+      return await startOnce(job, { ...task, port }, onSpawn)
     } catch (error) {
       if (!(error instanceof StartFailure)) throw error
       const text = error.log.join('\n')
@@ -68,8 +69,7 @@ export async function startPostmaster(job: Job, onSpawn: (child: ChildProcess) =
 
 async function startOnce(
   job: Job,
-  port: number,
-  socketDir: string | null,
+  { port, socketDir, maxConnections }: { port: number; socketDir: string | null; maxConnections: number },
   onSpawn: (child: ChildProcess) => void,
 ): Promise<Started> {
   const { cluster, programs, layout } = job
@@ -80,6 +80,7 @@ async function startOnce(
     clusterName: cluster.name,
     port,
     socketDir: socketDir ?? undefined,
+    maxConnections,
   })
   // A file and never a pipe: a postmaster whose log nobody reads stops in write(2). Truncated, so it does not grow for ever.
   const log = openSync(layout.serverLog, 'w', 0o600)

@@ -6,6 +6,7 @@ export interface SettingsInput {
   readonly port: number
   /** Undefined where there are no Unix sockets. */
   readonly socketDir: string | undefined
+  readonly maxConnections: number
   readonly platform?: NodeJS.Platform
 }
 
@@ -39,11 +40,12 @@ export function serverSettings(input: SettingsInput): Readonly<Record<string, st
     autovacuum: 'off',
     // Planning with the compiler costs more than any test's query.
     jit: 'off',
-    // Workers × their pools; the memory is only reserved, not used.
-    max_connections: '500',
+    // For the runs of all terminals: 35 workers with full pools. A slot costs 22 kB of memory, and nothing while it is not used.
+    max_connections: String(input.maxConnections),
     shared_buffers: '128MB',
     // A migration of hundreds of tables in one transaction, and a truncate of all of them, hold that many locks.
-    max_locks_per_transaction: '256',
+    // All connections share them.
+    max_locks_per_transaction: '128',
 
     // /dev/shm of a container has 64 MB by default, which parallel queries exceed: files in the data folder have no limit
     // and leave nothing behind. macOS and Windows have their own defaults.

@@ -44,6 +44,7 @@ export interface StartInput {
   readonly account: Programs['account']
   readonly storage: Storage
   readonly port: number | undefined
+  readonly maxConnections: number
   readonly idleMs: number
   readonly lock: StartLock
   readonly past: Past
@@ -116,7 +117,7 @@ async function startNew(programs: Programs, input: StartInput): Promise<Outcome>
 }
 
 async function startCluster(cluster: Cluster, programs: Programs, input: StartInput): Promise<Reply> {
-  const { layout, idleMs, port, lock } = input
+  const { layout, idleMs, port, maxConnections, lock } = input
   // Here no living postmaster has this folder, so a postmaster.pid in it is a leftover. Postgres would take a process that
   // has been given the same pid since for its postmaster, and refuse to start.
   await lock.assertHeld()
@@ -125,7 +126,8 @@ async function startCluster(cluster: Cluster, programs: Programs, input: StartIn
   await rm(path.join(cluster.dataDir, 'postmaster.pid'), { force: true })
   await markStarted(cluster)
   const socketDir = await makeSocketFolder(programs.account, layout)
-  return await startSupervisor({ layout, cluster, programs, idleMs, task: { kind: 'start', port, socketDir } })
+  const task = { kind: 'start', port, socketDir, maxConnections } as const
+  return await startSupervisor({ layout, cluster, programs, idleMs, task })
 }
 
 async function attachStarted(reply: Reply, input: StartInput): Promise<Outcome> {

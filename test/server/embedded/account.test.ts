@@ -12,10 +12,11 @@ test('root without a user to switch to is told so', () => {
 })
 
 test('settings that a version or platform does not know are left out', () => {
-  const input = { clusterName: 'testdb-x', port: 5432, socketDir: '/tmp/with space' }
+  const input = { clusterName: 'testdb-x', port: 5432, socketDir: '/tmp/with space', maxConnections: 700 }
   expect(serverSettings({ ...input, major: 15, platform: 'linux' })).not.toHaveProperty('scram_iterations')
   expect(serverSettings({ ...input, major: 16, platform: 'linux' })).toMatchObject({
     scram_iterations: '1',
+    max_connections: '700',
     unix_socket_directories: '"/tmp/with space"',
   })
   const windows = serverSettings({ ...input, socketDir: undefined, major: 18, platform: 'win32' })

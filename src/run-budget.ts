@@ -1,0 +1,159 @@
+/**
+ * A run's part of the server's connections: the arithmetic of `pools/budget.ts` meets the registry of `coordination/budget.ts`.
+ *
+ * Runs of one process (Vitest or Jest `projects` with migrations of their own) never wait for each other: the first one waits for
+ * people elsewhere, and the next ones, whose workers are the same, take its part over.
+ */
+import type { ResolvedConfig } from './config/config.ts'
+import { type BudgetState, describeRun, type Reservation, reserveConnections } from './coordination/index.ts'
+import { TestDbError } from './errors.ts'
+import { publish } from './events.ts'
+import {
+  comfortOf,
+  connectionsOf,
+  headroomOf,
+  leastOf,
+  maxConnectionsFor,
+  type Need,
+  type ServerConnections,
+  shareOf,
+  usableOf,
+} from './pools/budget.ts'
+import { connectionLimit } from './pools/limits.ts'
+import type { Session } from './postgres/index.ts'
+
+/** How long a run waits for others to end (ms): as long as for a build. */
+const WAIT_MS = 30 * 60_000
+
+/** What a runner knows of its workers. */
+export interface Workers {
+  /** Databases that they have in use at the same time at most. */
+  readonly slots: number
+  /** True for a run that stays for hours: it takes half of what is free, so that others can run beside it. @default false */
+  readonly lasting?: boolean
+}
+
+export const needOf = ({ isolation, pool }: ResolvedConfig, { slots }: Workers): Need => ({
+  slots,
+  poolMax: pool.max,
+  leased: isolation !== 'shared',
+})
+
+/** What an embedded server is started with, so that this run has what it would like to have. */
+export const wantedConnections = (config: ResolvedConfig, workers: Workers): number =>
+  maxConnectionsFor(comfortOf(needOf(config, workers)), { reserved: 3, foreign: 0 })
+
+/** Reserves the run's part when it is its turn. Throws `TESTDB_BUDGET_EXHAUSTED` when it can not have one. */
+export async function reserveForRun(
+  session: Session,
+  runId: number,
+  config: ResolvedConfig,
+  workers: Workers,
+): Promise<Reservation> {
+  const need = needOf(config, workers)
+  const reservation = await reserveConnections(session, {
+    runId,
+    waitTimeoutMs: WAIT_MS,
+    decide(facts, others) {
+      const free = usableOf(facts) - held(others)
+      // Half of it must be worth having.
+      return (workers.lasting && shareOf(Math.floor(free / 2), need)) || shareOf(free, need)
+    },
+    describe: (state) => ({ needed: leastOf(need), free: freeOf(state) }),
+    exhausted: (state, waitedMs) => exhausted(need, state, waitedMs),
+  })
+  if (isSqueezed(reservation)) publish('warning.raised', { message: squeezed(reservation) })
+  return reservation
+}
+
+/** The part of a further run in the same process: the workers, and what each may open, are those of the first. */
+export async function reserveBeside(
+  session: Session,
+  runId: number,
+  config: ResolvedConfig,
+  first: Reservation,
+): Promise<Reservation> {
+  const own = config.pool.max === 'auto' ? first.poolMax : config.pool.max
+  const limit = Math.max(first.connectionLimit, own <= first.poolMax ? 0 : connectionLimit(own))
+  return await reserveAtOnce(session, runId, config, {
+    slots: first.slots,
+    poolMax: own,
+    connectionLimit: limit,
+    connections: 1 + first.slots * (limit - first.connectionLimit),
+  })
+}
+
+/** So many databases for a run that has others in use, with the limits that it has: it can not wait for anybody. */
+export async function reserveSlots(
+  session: Session,
+  runId: number,
+  config: ResolvedConfig,
+  { slots, poolMax, connectionLimit: limit }: Reservation,
+): Promise<Reservation> {
+  const connections = connectionsOf({ slots, poolMax, connectionLimit: limit, leased: config.isolation !== 'shared' })
+  return await reserveAtOnce(session, runId, config, { slots, poolMax, connectionLimit: limit, connections })
+}
+
+async function reserveAtOnce(
+  session: Session,
+  runId: number,
+  config: ResolvedConfig,
+  wanted: Reservation,
+): Promise<Reservation> {
+  const need = { ...needOf(config, wanted), poolMax: wanted.poolMax }
+  return await reserveConnections(session, {
+    runId,
+    waitTimeoutMs: 0,
+    // The run's own session is there in any case.
+    decide: (facts, others) => (wanted.connections <= Math.max(1, usableOf(facts) - held(others)) ? wanted : undefined),
+    describe: (state) => ({ needed: wanted.connections, free: freeOf(state) }),
+    exhausted: (state) => exhausted(need, state, 0, wanted.connections),
+  })
+}
+
+const held = (others: BudgetState['others']): number => others.reduce((sum, { connections }) => sum + connections, 0)
+const freeOf = (state: BudgetState): number => Math.max(0, usableOf(state) - held(state.others))
+
+function exhausted(need: Need, state: BudgetState, waitedMs: number, needed = leastOf(need)): TestDbError {
+  const workers = need.slots === 1 ? '1 database' : `${need.slots} databases at once`
+  const waited = waitedMs < 1_000 ? '' : `, after ${Math.round(waitedMs / 1_000)} s of waiting`
+  const lines = [
+    `this run needs ${needed} connections for ${workers}, and ${freeOf(state)} are free${waited}`,
+    `  ${arithmetic(state)}`,
+    ...state.others.map((run) => `  − ${describeRun(run)}`),
+  ]
+  const wanted = maxConnectionsFor(needed + held(state.others), state)
+  const fitting = Math.floor((freeOf(state) - 1) / ((needed - 1) / need.slots))
+  return new TestDbError('TESTDB_BUDGET_EXHAUSTED', lines.join('\n'), {
+    details: { needed, free: freeOf(state), ...describeServer(state), runs: state.others.map(({ id }) => id) },
+    fixes: [
+      fitting >= 1
+        ? `Start fewer workers: ${fitting} fit (Vitest and Jest: --maxWorkers ${fitting}).`
+        : 'End other runs, or sessions that nobody needs.',
+      `Set max_connections of the server to ${wanted} or more.`,
+      ...(need.poolMax === 'auto' || need.poolMax === 1 ? [] : ["Set `pool: { max: 'auto' }`, or a smaller number."]),
+      'Run `npx testdb doctor --budget` to see the numbers, and `npx testdb status` to see who is connected.',
+    ],
+  })
+}
+
+/** `max_connections 60 − 3 reserved − 10 of other people − 6 headroom = 41`. */
+function arithmetic(server: ServerConnections): string {
+  const { maxConnections, reserved, foreign } = server
+  const terms = [`${reserved} reserved`, `${foreign} of other people`, `${headroomOf(maxConnections)} headroom`]
+  return `max_connections ${maxConnections} − ${terms.join(' − ')} = ${usableOf(server)} for test runs`
+}
+
+const describeServer = ({ maxConnections, reserved, foreign }: ServerConnections): Record<string, number> => ({
+  maxConnections,
+  reserved,
+  foreign,
+})
+
+const isSqueezed = ({ poolMax, connectionLimit: limit }: Reservation): boolean =>
+  limit > poolMax && limit < connectionLimit(poolMax)
+
+function squeezed({ slots, poolMax, connectionLimit: limit }: Reservation): string {
+  const what = `the server's connections are few for ${slots} workers: pool.max is ${poolMax}, and ${limit - 1} can be open on each database`
+  return `${what}. Start fewer workers, or raise max_connections (npx testdb doctor --budget says to what)`
+}
