@@ -184,6 +184,14 @@ export const ERRORS = {
       'Run `npx testdb doctor` to see which strategy is used and why.',
     ],
   },
+  TESTDB_CONNECTION_REFUSED: {
+    meaning: 'All connections that there may be are open, so whoever asks for one more gets an error instead.',
+    fixes: [
+      'Close what the test opens (`await client.end()`, `await pool.end()`), and use one pool for all that runs in a process: `db.pool` is one.',
+      'Set `pool: { max }` in testdb.config.ts if the code needs more: a database takes twice that plus 4.',
+      'Run `npx testdb status` while the test runs to see who is connected.',
+    ],
+  },
   TESTDB_DATABASE_IN_USE: {
     meaning: 'Other sessions are connected and do not leave, so the database can not be replaced.',
     fixes: ['Close the sessions named above.', 'Run `npx testdb status` to see all of them.'],

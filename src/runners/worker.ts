@@ -9,6 +9,7 @@ import { acquireDatabase, databaseEnvironment } from '../acquire.ts'
 import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
 import { subscribe } from '../events.ts'
+import { endRefusals, watchRefusals } from './refused.ts'
 
 const STATE = Symbol.for('testdb.worker')
 
@@ -40,6 +41,7 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
     if (isSameTemplate(before.context, context)) {
       await before.database.lease?.resume()
       before.inUse = true
+      watchRefusals(context, before.database)
       return before.database
     }
     // Watch mode: the migrations changed since the last file.
@@ -49,6 +51,7 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
   printWarnings()
   const database = await acquireDatabase(context, { slot: options.slot })
   store[STATE] = { database, context, inUse: true }
+  watchRefusals(context, database)
   Object.assign(process.env, databaseEnvironment(context, database))
   return database
 }
@@ -58,6 +61,7 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
  * kept, because code that was loaded once can not learn another URL.
  */
 export async function leaveFile(stays: boolean): Promise<void> {
+  await endRefusals()
   const state = store[STATE]
   if (!state) return
   if (stays) {

@@ -11,6 +11,7 @@ import { publish } from '../../events.ts'
 import { reportFailure } from '../failed-test.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
+import { fileBegins, nameTestFile, testBegins, testEnds } from '../refused.ts'
 import { Suites } from '../suites.ts'
 import { currentDatabase, enterFile, hideDatabase, leaveFile } from '../worker.ts'
 import {
@@ -56,16 +57,31 @@ function useDatabasePerTest(context: RunContext): void {
     hideDatabase(context)
   }
   hideDatabase(context)
-  jestGlobals().beforeAll(() => assertOneAtATime(context, testsToRun().concurrent.length > 0))
+  jestGlobals().beforeAll(() => {
+    fileBegins(testFile())
+    assertOneAtATime(context, testsToRun().concurrent.length > 0)
+  })
   beforeAnything(async () => {
     await enterFile(context, { slot: slot() })
+    tellBegin()
   })
   const leaveTest = async (): Promise<void> => {
+    await tellEnd()
     await reportIfFailed(context)
     await leave()
   }
   registerLast({ afterEach: leaveTest, afterAll: leave })
   afterEverything(leave)
+}
+
+function tellBegin(): void {
+  const test = runningTest()
+  if (test) testBegins(test, test.name)
+}
+
+async function tellEnd(): Promise<void> {
+  const test = runningTest()
+  if (test) await testEnds(test)
 }
 
 async function reportIfFailed(context: RunContext): Promise<void> {
@@ -78,6 +94,7 @@ async function reportIfFailed(context: RunContext): Promise<void> {
 
 /** One database for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
 function registerHooks(context: RunContext): void {
+  nameTestFile(testFile())
   const leave = (): Promise<void> => leaveFile(false)
   const database = currentDatabase()
   if (context.reset === 'rollback') {
@@ -88,7 +105,10 @@ function registerHooks(context: RunContext): void {
   if (suites) {
     watchBlocks({
       async enter(path) {
-        if (path.length === 1) assertOneAtATime(context, testsToRun().all.length > 1)
+        if (path.length === 1) {
+          fileBegins(testFile())
+          assertOneAtATime(context, testsToRun().all.length > 1)
+        }
         await suites.enter(path)
       },
       leave: (path, block) => suites.leave(path, block),
@@ -98,9 +118,11 @@ function registerHooks(context: RunContext): void {
     assertHeld(database)
     const test = runningTest()
     if (test) await suites?.at(pathOf(test.parent))
+    tellBegin()
   })
   registerLast({
     afterEach: async () => {
+      await tellEnd()
       await reportIfFailed(context)
       await suites?.leaveTest(runningTest()?.name ?? 'unknown')
     },

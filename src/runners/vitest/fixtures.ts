@@ -10,6 +10,7 @@ import type { RunContext } from '../../databases/context.ts'
 import type { Database, WorkerDatabase } from '../../databases/database.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
+import { testBegins, testEnds, watchRefusals } from '../refused.ts'
 import { currentDatabase, enterFile, leaveFile, printWarnings } from '../worker.ts'
 import { contextOf } from './injected.ts'
 import { reportIfFailed } from './result.ts'
@@ -63,8 +64,10 @@ export const test = base.extend<Fixtures & FileFixtures>({
     if (!database) return useOwn(context, task, use)
     running?.enter(task)
     assertHeld(currentDatabase())
+    if (running) testBegins(task, task.name)
     await use(database)
     if (!running?.leave(task)) return
+    await testEnds(task)
     await reportIfFailed(context, database, task)
     await database.resetAfter(task.name, 0)
   },
@@ -80,8 +83,11 @@ async function useOwn(
   if (present) return await use(present)
   printWarnings()
   const database = await acquireDatabase(context, { slot: slot() })
+  watchRefusals(context)
+  testBegins(task, task.name, database)
   try {
     await use(database)
+    await testEnds(task)
     await reportIfFailed(context, database, task)
   } finally {
     await database.release()

@@ -3,6 +3,7 @@ import { afterAll } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
+import { fileBegins, testBegins, testEnds } from '../refused.ts'
 import { Suites } from '../suites.ts'
 import { enterFile, leaveFile } from '../worker.ts'
 import { aroundTests, type Test } from './around-tests.ts'
@@ -17,7 +18,10 @@ export async function useDatabasePerFile(context: RunContext, workerStays: boole
   const running = new OneAtATime<Test>(context, ({ name }) => name)
 
   aroundTests({
-    begin: (file) => suites.enter([file]),
+    async begin(file) {
+      fileBegins(file.filepath)
+      await suites.enter([file])
+    },
     enter: (block) => suites.enter(pathOf(block)),
     leave: (block) => suites.leave(pathOf(block), block),
     async prepare(test) {
@@ -29,9 +33,11 @@ export async function useDatabasePerFile(context: RunContext, workerStays: boole
         running.leave(test)
         throw error
       }
+      testBegins(test, test.name)
     },
     async finish(test) {
       running.leave(test)
+      await testEnds(test)
       await reportIfFailed(context, database, test)
       await suites.leaveTest(test.name)
     },

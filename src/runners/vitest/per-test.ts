@@ -2,6 +2,7 @@
 import { afterAll } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
+import { fileBegins, testBegins, testEnds } from '../refused.ts'
 import { currentDatabase, enterFile, hideDatabase, leaveFile } from '../worker.ts'
 import { aroundTests, type Test } from './around-tests.ts'
 import { reportIfFailed } from './result.ts'
@@ -17,7 +18,7 @@ export function useDatabasePerTest(context: RunContext): void {
   hideDatabase(context)
 
   aroundTests({
-    begin: () => Promise.resolve(),
+    begin: ({ filepath }) => Promise.resolve(fileBegins(filepath)),
     enter: () => Promise.resolve(),
     leave: () => Promise.resolve(),
     // Tests that run at the same time can not have one environment; they get theirs from the `db` fixture.
@@ -28,9 +29,11 @@ export function useDatabasePerTest(context: RunContext): void {
         running.leave(test)
         throw error
       })
+      testBegins(test, test.name)
     },
     async finish(test) {
       if (test.concurrent === true) return
+      await testEnds(test)
       const database = currentDatabase()
       if (database) await reportIfFailed(context, database, test)
       await leave()

@@ -2,7 +2,8 @@
  * `setupFiles: ['testdb/vitest/setup']`: leases the worker's database before the test file is imported, so that code which
  * reads `process.env.DATABASE_URL` while it loads finds it, and puts the database back after each test.
  */
-import { inject } from 'vitest'
+import { expect, inject } from 'vitest'
+import { nameTestFile } from '../refused.ts'
 import { contextOf } from './injected.ts'
 import { useDatabasePerFile } from './per-file.ts'
 import { useDatabasePerTest } from './per-test.ts'
@@ -11,3 +12,4 @@ const { context, workerStays } = contextOf(inject('testdb'))
 
 if (context.scope === 'test') useDatabasePerTest(context)
 else await useDatabasePerFile(context, workerStays)
+nameTestFile(expect.getState().testPath)

@@ -1,0 +1,121 @@
+/**
+ * Notices in this process that the server refused a connection because there are too many, whichever driver asked.
+ *
+ * What all drivers have in common is `net.Socket`, so its `connect` is wrapped (`net.client.socket` of diagnostics_channel says nothing of
+ * `new Socket().connect()` in Node 20). Only what the server sends is looked at, and only until it has let the connection in. An
+ * encrypted connection can not be looked into, and a driver with an engine of its own does not use these sockets: of both nothing is noticed.
+ */
+import { Buffer } from 'node:buffer'
+import net from 'node:net'
+import { SQLSTATE } from './sqlstate.ts'
+import { type Refusal, StartupReader } from './startup-reader.ts'
+import type { ConnectionTarget } from './target.ts'
+
+export type { Refusal }
+export type RefusalListener = (refusal: Refusal) => void
+type Address = Pick<ConnectionTarget, 'host' | 'port'>
+type Method = (this: unknown, ...args: unknown[]) => unknown
+
+interface Socket {
+  emit: Method
+  readonly encrypted?: boolean
+}
+
+interface Watch {
+  readonly connect: Method
+  readonly wrapper: Method
+  subscriber: { readonly address: Address; readonly listener: RefusalListener } | undefined
+}
+
+/**
+ * On the module of Node, not on `globalThis` or here: Jest loads this file in a new sandbox for each test file, while the modules of
+ * Node are those of the process.
+ */
+const STATE = Symbol.for('testdb.refusals')
+const store = net as unknown as { [STATE]?: Watch | undefined }
+const sockets = net.Socket.prototype as unknown as { connect: Method; emit: Method }
+
+/**
+ * Calls `listener` for each connection of this process to that address which the server refuses with 53300; returns what ends
+ * that. There is one listener at a time: a later call replaces it.
+ */
+export function onRefusal(address: Address, listener: RefusalListener): () => void {
+  store[STATE] ??= wrapConnect()
+  const watch = store[STATE]
+  const subscriber = { address, listener }
+  watch.subscriber = subscriber
+  return () => {
+    if (watch.subscriber !== subscriber) return
+    watch.subscriber = undefined
+    // Who has wrapped it after us keeps what is there now, and it does nothing without a subscriber.
+    if (sockets.connect !== watch.wrapper) return
+    sockets.connect = watch.connect
+    store[STATE] = undefined
+  }
+}
+
+function wrapConnect(): Watch {
+  const watch: Watch = {
+    connect: sockets.connect,
+    wrapper(...args) {
+      try {
+        const { subscriber } = watch
+        if (subscriber && leadsTo(subscriber.address, args)) listenIn(this as Socket, watch)
+      } catch {
+        // What can not be watched connects all the same.
+      }
+      return watch.connect.apply(this, args)
+    },
+    subscriber: undefined,
+  }
+  sockets.connect = watch.wrapper
+  return watch
+}
+
+/** A listener for `data` would make the socket flow; what passes by does not. Readers by `read()` and pipes emit `data`, too. */
+function listenIn(socket: Socket, watch: Watch): void {
+  if (socket.encrypted === true) return
+  const reader = new StartupReader()
+  const before = Object.getOwnPropertyDescriptor(socket, 'emit')
+  const { emit } = socket
+  let over = false
+  const stop = (): void => {
+    over = true
+    if (socket.emit !== passing) return
+    if (before) Object.defineProperty(socket, 'emit', before)
+    else delete (socket as Partial<Socket>).emit
+  }
+  function passing(this: unknown, ...args: unknown[]): unknown {
+    if (!over && args[0] === 'data') look(args[1])
+    else if (!over && args[0] === 'close') stop()
+    return emit.apply(this, args)
+  }
+  const look = (chunk: unknown): void => {
+    try {
+      const said = Buffer.isBuffer(chunk) ? reader.read(chunk) : 'over'
+      if (said === 'more') return
+      stop()
+      if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) watch.subscriber?.listener(said)
+    } catch {
+      stop()
+    }
+  }
+  socket.emit = passing
+}
+
+const LOCAL = ['localhost', '127.0.0.1', '::1']
+
+/** Whether a call of `connect`, with arguments of any of its forms, goes to the address. */
+function leadsTo({ host, port }: Address, args: readonly unknown[]): boolean {
+  // `net.connect` hands over its arguments as an array.
+  const [first, second] = Array.isArray(args[0]) ? (args[0] as unknown[]) : args
+  const options = (typeof first === 'object' && first !== null ? first : { port: first, host: second }) as {
+    readonly path?: unknown
+    readonly port?: unknown
+    readonly host?: unknown
+  }
+  if (host.startsWith('/')) return `${host}/.s.PGSQL.${port}` === (options.path ?? options.port)
+  if (options.path !== undefined || Number(options.port) !== port) return false
+  const to = typeof options.host === 'string' ? options.host : 'localhost'
+  return to === host || (LOCAL.includes(to) && LOCAL.includes(host))
+}

@@ -1,0 +1,116 @@
+/** A connection beyond the limit of a database: the test that asked for it gets one explanation, and nobody else is disturbed. */
+import { expect, test } from 'vitest'
+import { NOTE_CJS, NOTE_ESM, SQL_MIGRATIONS, vitestConfig } from './files.ts'
+import { expectExit, expectNothingLeft, type Files, makeProject, type Outcome, type Project, runIn } from './project.ts'
+
+/** A limit of 2 × 3 + 4: nine for the test, and the session of the lease. */
+const CONFIG: Files = { 'testdb.config.mjs': 'export default { pool: { max: 3 } }\n' }
+
+const offender = `
+const open = async (count) => {
+  const clients = []
+  for (let n = 0; n < count; n++) {
+    const client = new pg.Client({ connectionString: process.env.DATABASE_URL })
+    client.on('error', () => undefined)
+    await client.connect().then(() => clients.push(client), () => undefined)
+  }
+  return clients
+}
+const close = (clients) => Promise.all(clients.map((client) => client.end()))
+const innocent = (name) => test(name, async () => {
+  const clients = await open(2)
+  const { rows } = await clients[1].query('select count(*)::int as n from teams')
+  expect(rows).toEqual([{ n: 2 }])
+  await close(clients)
+})
+
+innocent('innocent before')
+test('creates 300 clients', async () => {
+  const clients = await open(300)
+  note({ open: clients.length })
+  await close(clients)
+}, 60_000)
+innocent('innocent between')
+test('has three pools', async () => {
+  const pools = [5, 5, 5].map((max) => new pg.Pool({ connectionString: process.env.DATABASE_URL, application_name: 'mine', max }))
+  for (const pool of pools) pool.on('error', () => undefined)
+  try {
+    for (const pool of pools) await pool.query('select 1 as one')
+    const clients = []
+    for (let n = 0; n < 12; n++) clients.push(await pools[n % 3].connect())
+  } finally {
+    for (const pool of pools) for (const client of pool._clients) client.release?.()
+    await Promise.all(pools.map((pool) => pool.end()))
+  }
+})
+describe('a block', () => {
+  beforeAll(async () => close(await open(12)))
+  innocent('innocent in a block')
+})
+`
+const quiet = `
+for (const n of [1, 2]) test('quiet ' + n, async () => {
+  const client = new pg.Client({ connectionString: process.env.DATABASE_URL })
+  await client.connect()
+  await client.query("insert into teams (name) values ('mine')")
+  await client.end()
+})
+`
+
+function expectExplained({ output }: Outcome, project: Project): void {
+  const explanations = output.split('testdb: TESTDB_CONNECTION_REFUSED: ').slice(1)
+  const about = (start: string): string => explanations.find((text) => text.startsWith(start)) ?? `none in ${output}`
+  expect(explanations).toHaveLength(3)
+  expect(about('"creates 300 clients"')).toMatch(
+    new RegExp(
+      [
+        '^"creates 300 clients" was refused a connection: too many connections for database "testdb_\\w+"',
+        '  limit 10 connections \\(pool\\.max 3, twice that plus 4\\), 10 in use:',
+        '    9 × "" \\(not made by testdb\\).*',
+        `    1 × "testdb lease:${project.name}" \\(testdb's own\\)`,
+        '  No pool of pg or Knex in this process .*',
+      ].join('\n'),
+    ),
+  )
+  expect(about('"has three pools"')).toMatch(
+    /10 in use:\n {4}9 × "mine" \(not made by testdb\).*last query: select 1 as one/,
+  )
+  expect(about('"has three pools"')).toContain('This process has 3 pools open to this database.')
+  expect(about('the code of')).toMatch(/^the code of offender\.test\.js outside of its tests was refused/)
+  expect(project.notes()).toEqual([{ open: 9 }])
+}
+
+test('vitest: one explanation for each test that was refused a connection', async () => {
+  const head =
+    "import pg from 'pg'\nimport { beforeAll, describe, expect, test } from 'vitest'\nimport { note } from './note.js'\n"
+  const project = await makeProject('refused-vitest', {
+    ...SQL_MIGRATIONS,
+    ...NOTE_ESM,
+    ...vitestConfig(),
+    ...CONFIG,
+    'offender.test.js': head + offender,
+    'a.test.js': head + quiet,
+    'b.test.js': head + quiet,
+  })
+  const outcome = expectExit(await runIn(project, 'vitest', ['run']), 1)
+  expect(outcome.output).toMatch(/Tests {2}1 failed \| 8 passed \(9\)/)
+  expectExplained(outcome, project)
+  await expectNothingLeft(project)
+})
+
+test('jest: the same', async () => {
+  const head = "const pg = require('pg')\nconst { note } = require('./note.js')\n"
+  const project = await makeProject('refused-jest', {
+    ...SQL_MIGRATIONS,
+    ...NOTE_CJS,
+    ...CONFIG,
+    'package.json': { name: 'refused-jest', private: true, jest: { preset: 'testdb' } },
+    'offender.test.js': head + offender,
+    'a.test.js': head + quiet,
+    'b.test.js': head + quiet,
+  })
+  const outcome = expectExit(await runIn(project, 'jest', []), 1)
+  expect(outcome.output).toMatch(/Tests: +1 failed, 8 passed, 9 total/)
+  expectExplained(outcome, project)
+  await expectNothingLeft(project)
+})
