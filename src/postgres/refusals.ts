@@ -7,14 +7,24 @@
  */
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
+import { clearTimeout, setTimeout } from 'node:timers'
 import { SQLSTATE } from './sqlstate.ts'
 import { type Refusal, StartupReader } from './startup-reader.ts'
 import type { ConnectionTarget } from './target.ts'
 
 export type { Refusal }
-export type RefusalListener = (refusal: Refusal) => void
+/**
+ * What it returns is waited for, for a moment, before the owner of the connection is told: most close all their connections then, and
+ * nobody could see any more who had them.
+ */
+export type RefusalListener = (refusal: Refusal) => Promise<unknown> | undefined
 type Address = Pick<ConnectionTarget, 'host' | 'port'>
 type Method = (this: unknown, ...args: unknown[]) => unknown
+
+/** How long an owner waits at most (ms): an answer from a busy server takes tens. */
+const PATIENCE_MS = 1_000
+/** What tells it. */
+const NEWS: readonly unknown[] = ['data', 'end', 'error', 'close']
 
 interface Socket {
   emit: Method
@@ -79,28 +89,56 @@ function listenIn(socket: Socket, watch: Watch): void {
   const before = Object.getOwnPropertyDescriptor(socket, 'emit')
   const { emit } = socket
   let over = false
+  /** What the owner is told later. */
+  let held: unknown[][] | undefined
   const stop = (): void => {
     over = true
     if (socket.emit !== passing) return
     if (before) Object.defineProperty(socket, 'emit', before)
     else delete (socket as Partial<Socket>).emit
   }
+  const release = (): void => {
+    // Each by itself: what a listener throws is an uncaught exception, as it is without us, and the next is told all the same.
+    for (const news of held ?? []) process.nextTick(() => emit.apply(socket, news))
+    held = undefined
+    stop()
+  }
   function passing(this: unknown, ...args: unknown[]): unknown {
-    if (!over && args[0] === 'data') look(args[1])
-    else if (!over && args[0] === 'close') stop()
+    if (held && NEWS.includes(args[0])) return held.push(args) > 0
+    if (!over && args[0] === 'data') {
+      const waiting = look(args[1])
+      if (waiting) {
+        held = [args]
+        settled(waiting, release)
+        return true
+      }
+    } else if (!over && args[0] === 'close') stop()
     return emit.apply(this, args)
   }
-  const look = (chunk: unknown): void => {
+  const look = (chunk: unknown): Promise<unknown> | undefined => {
+    let waiting: Promise<unknown> | undefined
     try {
       const said = Buffer.isBuffer(chunk) ? reader.read(chunk) : 'over'
-      if (said === 'more') return
-      stop()
-      if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) watch.subscriber?.listener(said)
+      if (said === 'more') return undefined
+      over = true
+      if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) waiting = watch.subscriber?.listener(said)
     } catch {
-      stop()
+      over = true
     }
+    if (!waiting) stop()
+    return waiting
   }
   socket.emit = passing
+}
+
+/** Calls `done` when the promise is settled, or when that takes too long. */
+function settled(promise: Promise<unknown>, done: () => void): void {
+  const timer = setTimeout(done, PATIENCE_MS)
+  const end = (): void => {
+    clearTimeout(timer)
+    done()
+  }
+  promise.then(end, end)
 }
 
 const LOCAL = ['localhost', '127.0.0.1', '::1']

@@ -21,7 +21,8 @@ interface Place {
   readonly who: string
   readonly database: WorkerDatabase | undefined
   /** Set by the first refusal. */
-  told?: Promise<void>
+  telling?: Promise<void>
+  told?: boolean
 }
 
 interface State {
@@ -47,7 +48,7 @@ export function watchRefusals(context: RunContext, database?: WorkerDatabase): v
   before?.stop()
   const stop = onRefusal(context.address, (refusal) => {
     const state = store[STATE]
-    if (state) explain(state, refusal)
+    return state && explain(state, refusal)
   })
   store[STATE] = { context, database, running: before?.running ?? new Map(), outside: undefined, stop }
   watchPools()
@@ -75,7 +76,7 @@ export function testBegins(test: object, name: string, database?: WorkerDatabase
 export async function testEnds(test: object): Promise<void> {
   const place = store[STATE]?.running.get(test)
   store[STATE]?.running.delete(test)
-  await place?.told
+  await place?.telling
 }
 
 /** The worker leaves the file. */
@@ -86,15 +87,20 @@ export async function endRefusals(): Promise<void> {
   // The next file may be in this process, too.
   nameTestFile(undefined)
   state.stop()
-  await state.outside?.told
+  await state.outside?.telling
 }
 
-function explain(state: State, refusal: Refusal): void {
+/** What is returned is to be waited for before anybody learns of the refusal. */
+function explain(state: State, refusal: Refusal): Promise<void> | undefined {
   const running = [...state.running.values()]
   // Tests at the same time have databases of their own, and the message names one.
   const named = running.filter(({ database }) => database && refusal.message.includes(`"${database.name}"`))
   const place = named.at(-1) ?? running.at(-1) ?? outsideOf(state)
-  place.told ??= tell(state.context, place, refusal)
+  if (place.told) return undefined
+  place.telling ??= tell(state.context, place, refusal).finally(() => {
+    place.told = true
+  })
+  return place.telling
 }
 
 function outsideOf(state: State): Place {

@@ -38,10 +38,14 @@ afterEach(async () => {
   expect(net.Socket.prototype.connect).toBe(plainConnect)
 })
 
+function note(heard: Refusal[], refusal: Refusal): undefined {
+  heard.push(refusal)
+}
+
 /** Listens until the test ends. */
 function listen(address: { host: string; port: number } = target): Refusal[] {
   const heard: Refusal[] = []
-  ends.push(onRefusal(address, (refusal) => void heard.push(refusal)))
+  ends.push(onRefusal(address, (refusal) => note(heard, refusal)))
   return heard
 }
 
@@ -310,12 +314,41 @@ test('a listener that throws is not the problem of who connects', async () => {
   expect(isWatched(streamOf(client))).toBe(false)
 })
 
+test('who is refused learns it when the listener is through, in the order in which it came', async () => {
+  let goOn = (): void => undefined
+  const waiting = new Promise<void>((resolve) => {
+    goOn = resolve
+  })
+  ends.push(onRefusal(target, () => waiting))
+  const client = new pg.Client(target as pg.ClientConfig)
+  const told: string[] = []
+  const connecting = errorOf(client.connect()).then((error) => void told.push(String(sqlstateOf(error))))
+  const stream = streamOf(client)
+  for (const event of ['data', 'end', 'close']) stream.on(event, () => void told.push(event))
+  await eventually('the server has closed it', () => stream.destroyed || stream.readableEnded)
+  expect(told).toEqual([])
+  goOn()
+  await connecting
+  await eventually('it is closed', () => told.includes('close'))
+  expect(told.filter((one) => one !== '53300')).toEqual(['data', 'end', 'close'])
+  expect(isWatched(stream)).toBe(false)
+})
+
+test.each([
+  ['never comes to an end', () => new Promise<void>(() => undefined)],
+  ['fails', () => Promise.reject(new Error('bug'))],
+])('a listener that %s does not keep the news back for ever', async (_what, listener) => {
+  ends.push(onRefusal(target, listener))
+  const client = await within('the error', refusedClient(), 10_000)
+  expect(isWatched(streamOf(client))).toBe(false)
+})
+
 test('the last listener is the one, and only its end takes the watch away', async () => {
   const first: Refusal[] = []
   const second: Refusal[] = []
-  const endFirst = onRefusal(target, (one) => void first.push(one))
+  const endFirst = onRefusal(target, (one) => note(first, one))
   const wrapped = net.Socket.prototype.connect
-  const endSecond = onRefusal(target, (one) => void second.push(one))
+  const endSecond = onRefusal(target, (one) => note(second, one))
   expect(net.Socket.prototype.connect).toBe(wrapped)
   endFirst()
   await refusedClient()
@@ -336,7 +369,7 @@ test('what somebody else puts around it stays, and it is not wrapped twice', asy
   end()
   expect(net.Socket.prototype.connect).toBe(theirs)
   const heard: Refusal[] = []
-  const endAgain = onRefusal(target, (one) => void heard.push(one))
+  const endAgain = onRefusal(target, (one) => note(heard, one))
   expect(net.Socket.prototype.connect).toBe(theirs)
   await refusedClient()
   expect(heard).toHaveLength(1)
