@@ -66,7 +66,8 @@ function fullDatabase({ refusal, database, census }: RefusedConnection): string 
   return names.find((name) => mentions(refusal.message, name)) ?? database
 }
 
-const mentions = (message: string, name: string): boolean => message.split(/[^\p{L}\p{N}_$-]+/u).includes(name)
+/** Whether a message of the server, in whatever language, names the database. */
+export const mentions = (message: string, name: string): boolean => message.split(/[^\p{L}\p{N}_$-]+/u).includes(name)
 
 function limitOf(
   { poolMax, refusal }: RefusedConnection,

@@ -3,6 +3,7 @@
  * no pool says where it was made, and Postgres does not know that connections belong together.
  */
 import { createRequire } from 'node:module'
+import { join, sep } from 'node:path'
 import pg from 'pg'
 
 interface Client {
@@ -12,7 +13,7 @@ interface Client {
 
 /** What makes a pool, in whatever copy of the package. */
 interface Kind {
-  /** End of the path of the file that exports the class. */
+  /** The file that exports the class, after the folders that packages are in. */
   readonly file: string
   /** Every use of a pool goes through it. */
   readonly method: string
@@ -20,7 +21,7 @@ interface Kind {
 }
 
 const PG: Kind = {
-  file: '/pg-pool/index.js',
+  file: join(sep, 'pg-pool', 'index.js'),
   method: 'connect',
   clientsOf: ({ _clients = [] }: { readonly _clients?: readonly Client[] }) => _clients,
 }
@@ -29,7 +30,7 @@ interface Tarn {
   readonly free: readonly { readonly resource?: Client }[]
 }
 const KNEX: Kind = {
-  file: '/knex/lib/client.js',
+  file: join(sep, 'knex', 'lib', 'client.js'),
   method: 'acquireConnection',
   clientsOf: ({ pool }: { readonly pool?: Partial<Tarn> }) =>
     [...(pool?.used ?? []), ...(pool?.free ?? [])].map(({ resource }) => resource),
@@ -68,8 +69,7 @@ export function watchPools(): void {
   watch(ownerOf(pg.Pool.prototype, PG.method), PG)
   const { cache } = createRequire(import.meta.url)
   for (const file of Object.keys(cache)) {
-    const path = file.replaceAll('\\', '/')
-    const kind = [PG, KNEX].find((one) => path.endsWith(one.file))
+    const kind = file.endsWith(PG.file) ? PG : file.endsWith(KNEX.file) ? KNEX : undefined
     const exported: unknown = kind && cache[file]?.exports
     if (kind && typeof exported === 'function') watch(exported.prototype, kind)
   }

@@ -5,7 +5,7 @@
 import { relative } from 'node:path'
 import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
-import { explainRefusal } from '../guards/connection-limit.ts'
+import { explainRefusal, mentions } from '../guards/connection-limit.ts'
 import {
   type Census,
   countPools,
@@ -94,12 +94,14 @@ export async function endRefusals(): Promise<void> {
 function explain(state: State, refusal: Refusal): Promise<void> | undefined {
   const running = [...state.running.values()]
   // Tests at the same time have databases of their own, and the message names one.
-  const named = running.filter(({ database }) => database && refusal.message.includes(`"${database.name}"`))
+  const named = running.filter(({ database }) => database && mentions(refusal.message, database.name))
   const place = named.at(-1) ?? running.at(-1) ?? outsideOf(state)
   if (place.told) return undefined
-  place.telling ??= tell(state.context, place, refusal).finally(() => {
+  const told = (): void => {
     place.told = true
-  })
+  }
+  // The end of a test waits for it, and is not to fail by it.
+  place.telling ??= tell(state.context, place, refusal).then(told, told)
   return place.telling
 }
 

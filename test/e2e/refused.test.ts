@@ -6,7 +6,7 @@ import { expectExit, expectNothingLeft, type Files, makeProject, type Outcome, t
 /** A limit of 2 × 3 + 4: nine for the test, and the session of the lease. */
 const CONFIG: Files = { 'testdb.config.mjs': 'export default { pool: { max: 3 } }\n' }
 
-const offender = `
+const helpers = `
 const open = async (count) => {
   const clients = []
   for (let n = 0; n < count; n++) {
@@ -17,6 +17,8 @@ const open = async (count) => {
   return clients
 }
 const close = (clients) => Promise.all(clients.map((client) => client.end()))
+`
+const offender = `
 const innocent = (name) => test(name, async () => {
   const clients = await open(2)
   const { rows } = await clients[1].query('select count(*)::int as n from teams')
@@ -57,10 +59,12 @@ for (const n of [1, 2]) test('quiet ' + n, async () => {
 })
 `
 
-function expectExplained({ output }: Outcome, project: Project): void {
+function expectExplained({ output }: Outcome, project: Project, others: readonly string[] = []): void {
   const explanations = output.split('testdb: TESTDB_CONNECTION_REFUSED: ').slice(1)
   const about = (start: string): string => explanations.find((text) => text.startsWith(start)) ?? `none in ${output}`
-  expect(explanations).toHaveLength(3)
+  const told = explanations.map((text) => text.slice(0, text.indexOf(' was refused')))
+  const outside = 'the code of offender.test.js outside of its tests'
+  expect(told.sort()).toEqual(['"creates 300 clients"', '"has three pools"', outside, ...others].sort())
   expect(about('"creates 300 clients"')).toMatch(
     new RegExp(
       [
@@ -76,9 +80,14 @@ function expectExplained({ output }: Outcome, project: Project): void {
     /10 in use:\n {4}9 × "mine" \(not made by testdb\).*last query: select 1 as one/,
   )
   expect(about('"has three pools"')).toContain('This process has 3 pools open to this database.')
-  expect(about('the code of')).toMatch(/^the code of offender\.test\.js outside of its tests was refused/)
   expect(project.notes()).toEqual([{ open: 9 }])
 }
+
+const LOADED = 'the code of load.test.js outside of its tests'
+const whileLoaded = `
+await close(await open(12))
+test('later', () => undefined)
+`
 
 test('vitest: one explanation for each test that was refused a connection', async () => {
   const head =
@@ -88,13 +97,14 @@ test('vitest: one explanation for each test that was refused a connection', asyn
     ...NOTE_ESM,
     ...vitestConfig(),
     ...CONFIG,
-    'offender.test.js': head + offender,
+    'offender.test.js': head + helpers + offender,
+    'load.test.js': head + helpers + whileLoaded,
     'a.test.js': head + quiet,
     'b.test.js': head + quiet,
   })
   const outcome = expectExit(await runIn(project, 'vitest', ['run']), 1)
-  expect(outcome.output).toMatch(/Tests {2}1 failed \| 8 passed \(9\)/)
-  expectExplained(outcome, project)
+  expect(outcome.output).toMatch(/Tests {2}1 failed \| 9 passed \(10\)/)
+  expectExplained(outcome, project, [LOADED])
   await expectNothingLeft(project)
 })
 
@@ -105,7 +115,7 @@ test('jest: the same', async () => {
     ...NOTE_CJS,
     ...CONFIG,
     'package.json': { name: 'refused-jest', private: true, jest: { preset: 'testdb' } },
-    'offender.test.js': head + offender,
+    'offender.test.js': head + helpers + offender,
     'a.test.js': head + quiet,
     'b.test.js': head + quiet,
   })

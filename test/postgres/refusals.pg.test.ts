@@ -86,6 +86,8 @@ const LET_IN = Buffer.concat([
   message('Z', Buffer.from('I')),
 ])
 
+const QUIET = { warn: () => undefined, error: () => undefined }
+
 test.each<[string, () => Promise<unknown>]>([
   ['a client of pg', () => refusedClient()],
   [
@@ -121,7 +123,12 @@ test.each<[string, () => Promise<unknown>]>([
     'Knex',
     async () => {
       const create = fromPackages('knex') as (config: Knex.Config) => Knex
-      const knex = create({ client: 'pg', connection: target as Knex.PgConnectionConfig, pool: { min: 0, max: 1 } })
+      const knex = create({
+        client: 'pg',
+        connection: target as Knex.PgConnectionConfig,
+        pool: { min: 0, max: 1 },
+        log: QUIET,
+      })
       expect(sqlstateOf(await errorOf(knex.raw('select 1').then()))).toBe('53300')
       await knex.destroy()
     },
@@ -266,12 +273,25 @@ test.each(READERS)(
   },
 )
 
+test.each<[string, Buffer]>([
+  ['no Postgres', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
+  ['a yes to TLS', Buffer.from('S')],
+  ['a yes to Kerberos', Buffer.from('G')],
+  ['a message without an end', Buffer.from([0x52, 0x7f, 0xff, 0xff, 0xff])],
+])('%s is not looked at further', async (_what, answer) => {
+  const port = await serve((socket) => void socket.write(answer))
+  const heard = listen({ host: '127.0.0.1', port })
+  const socket = net.connect(port, '127.0.0.1')
+  expect(isWatched(socket)).toBe(true)
+  await within('the answer', once(socket, 'data'))
+  expect(isWatched(socket)).toBe(false)
+  socket.destroy()
+  expect(heard).toEqual([])
+})
+
 test.each<[string, Buffer | undefined]>([
   ['nothing', undefined],
   ['half of a refusal', REFUSED.subarray(0, 20)],
-  ['no Postgres', Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')],
-  ['a yes to TLS', Buffer.from('S')],
-  ['a message without an end', Buffer.from([0x52, 0x7f, 0xff, 0xff, 0xff])],
 ])('a server that answers %s and is gone leaves nothing on the socket', async (_what, answer) => {
   const port = await serve((socket) => void (answer ? socket.end(answer) : socket.destroy()))
   const heard = listen({ host: '127.0.0.1', port })
