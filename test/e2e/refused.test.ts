@@ -18,7 +18,7 @@ const open = async (count) => {
 }
 const close = (clients) => Promise.all(clients.map((client) => client.end()))
 `
-const offender = `
+const offender = (count: number): string => `
 const innocent = (name) => test(name, async () => {
   const clients = await open(2)
   const { rows } = await clients[1].query('select count(*)::int as n from teams')
@@ -27,8 +27,8 @@ const innocent = (name) => test(name, async () => {
 })
 
 innocent('innocent before')
-test('creates 300 clients', async () => {
-  const clients = await open(300)
+test('creates ${count} clients', async () => {
+  const clients = await open(${count})
   note({ open: clients.length })
   await close(clients)
 }, 60_000)
@@ -59,16 +59,17 @@ for (const n of [1, 2]) test('quiet ' + n, async () => {
 })
 `
 
-function expectExplained({ output }: Outcome, project: Project, others: readonly string[] = []): void {
+function expectExplained({ output }: Outcome, project: Project, count: number, others: readonly string[] = []): void {
+  const creates = `"creates ${count} clients"`
   const explanations = output.split('testdb: TESTDB_CONNECTION_REFUSED: ').slice(1)
   const about = (start: string): string => explanations.find((text) => text.startsWith(start)) ?? `none in ${output}`
   const told = explanations.map((text) => text.slice(0, text.indexOf(' was refused')))
   const outside = 'the code of offender.test.js outside of its tests'
-  expect(told.sort()).toEqual(['"creates 300 clients"', '"has three pools"', outside, ...others].sort())
-  expect(about('"creates 300 clients"')).toMatch(
+  expect(told.sort()).toEqual([creates, '"has three pools"', outside, ...others].sort())
+  expect(about(creates)).toMatch(
     new RegExp(
       [
-        '^"creates 300 clients" was refused a connection: too many connections for database "testdb_\\w+"',
+        `^${creates} was refused a connection: too many connections for database "testdb_\\w+"`,
         '  limit 10 connections \\(pool\\.max 3, twice that plus 4\\), 10 in use:',
         '    9 × "" \\(not made by testdb\\).*',
         `    1 × "testdb lease:${project.name}" \\(testdb's own\\)`,
@@ -97,14 +98,14 @@ test('vitest: one explanation for each test that was refused a connection', asyn
     ...NOTE_ESM,
     ...vitestConfig(),
     ...CONFIG,
-    'offender.test.js': head + helpers + offender,
+    'offender.test.js': head + helpers + offender(300),
     'load.test.js': head + helpers + whileLoaded,
     'a.test.js': head + quiet,
     'b.test.js': head + quiet,
   })
   const outcome = expectExit(await runIn(project, 'vitest', ['run']), 1)
   expect(outcome.output).toMatch(/Tests {2}1 failed \| 9 passed \(10\)/)
-  expectExplained(outcome, project, [LOADED])
+  expectExplained(outcome, project, 300, [LOADED])
   await expectNothingLeft(project)
 })
 
@@ -115,12 +116,12 @@ test('jest: the same', async () => {
     ...NOTE_CJS,
     ...CONFIG,
     'package.json': { name: 'refused-jest', private: true, jest: { preset: 'testdb' } },
-    'offender.test.js': head + helpers + offender,
+    'offender.test.js': head + helpers + offender(40),
     'a.test.js': head + quiet,
     'b.test.js': head + quiet,
   })
   const outcome = expectExit(await runIn(project, 'jest', []), 1)
   expect(outcome.output).toMatch(/Tests: +1 failed, 8 passed, 9 total/)
-  expectExplained(outcome, project)
+  expectExplained(outcome, project, 40)
   await expectNothingLeft(project)
 })
