@@ -17,7 +17,7 @@ export type { Refusal }
  * What it returns is waited for, for a moment, before the owner of the connection is told: most close all their connections then, and
  * nobody could see any more who had them.
  */
-export type RefusalListener = (refusal: Refusal) => Promise<unknown> | undefined
+export type RefusalListener<From> = (refusal: Refusal, from: From) => Promise<unknown> | undefined
 type Address = Pick<ConnectionTarget, 'host' | 'port'>
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
@@ -31,10 +31,17 @@ interface Socket {
   readonly encrypted?: boolean
 }
 
+interface Subscriber {
+  readonly address: Address
+  readonly listener: RefusalListener<unknown>
+  /** Where code is at the moment. */
+  here(): unknown
+}
+
 interface Watch {
   readonly connect: Method
   readonly wrapper: Method
-  subscriber: { readonly address: Address; readonly listener: RefusalListener } | undefined
+  subscriber: Subscriber | undefined
 }
 
 /**
@@ -47,12 +54,17 @@ const sockets = net.Socket.prototype as unknown as { connect: Method; emit: Meth
 
 /**
  * Calls `listener` for each connection of this process to that address which the server refuses with 53300; returns what ends
- * that. There is one listener at a time: a later call replaces it.
+ * that. There is one listener at a time: a later call replaces it. `here` is asked when a connection is begun, and what it says is
+ * handed to the listener: by the time of the refusal another test may run.
  */
-export function onRefusal(address: Address, listener: RefusalListener): () => void {
+export function onRefusal<From = undefined>(
+  address: Address,
+  listener: RefusalListener<From>,
+  here?: () => From,
+): () => void {
   store[STATE] ??= wrapConnect()
   const watch = store[STATE]
-  const subscriber = { address, listener }
+  const subscriber = { address, listener: listener as RefusalListener<unknown>, here: here ?? (() => undefined) }
   watch.subscriber = subscriber
   return () => {
     if (watch.subscriber !== subscriber) return
@@ -63,6 +75,28 @@ export function onRefusal(address: Address, listener: RefusalListener): () => vo
     store[STATE] = undefined
   }
 }
+
+/** A connection that is made in `connect`, before it returns, may be refused because the server is full without anybody being told. */
+export function withoutTelling<T>(connect: () => T): T {
+  quiet++
+  try {
+    return connect()
+  } finally {
+    quiet--
+  }
+}
+
+/** Tells of such a refusal after all: the connection was tried often enough. */
+export async function tellRefusal({ message, routine }: Omit<Refusal, 'sqlstate'>): Promise<void> {
+  const refusal = { sqlstate: SQLSTATE.tooManyConnections, message, routine }
+  const subscriber = store[STATE]?.subscriber
+  await subscriber?.listener(refusal, subscriber.here())?.catch(() => undefined)
+}
+
+/** The functions of the server that refuse because of a database's or a role's own limit; their texts may be translated. */
+export const OWN_LIMIT: readonly unknown[] = ['CheckMyDatabase', 'InitializeSessionUserId']
+
+let quiet = 0
 
 function wrapConnect(): Watch {
   const watch: Watch = {
@@ -86,6 +120,8 @@ function wrapConnect(): Watch {
 function listenIn(socket: Socket, watch: Watch): void {
   if (socket.encrypted === true) return
   const reader = new StartupReader()
+  const mayPass = quiet > 0
+  const from = watch.subscriber?.here()
   const before = Object.getOwnPropertyDescriptor(socket, 'emit')
   const { emit } = socket
   let over = false
@@ -121,7 +157,9 @@ function listenIn(socket: Socket, watch: Watch): void {
       const said = Buffer.isBuffer(chunk) ? reader.read(chunk) : 'over'
       if (said === 'more') return undefined
       over = true
-      if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) waiting = watch.subscriber?.listener(said)
+      if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) {
+        if (!mayPass || OWN_LIMIT.includes(said.routine)) waiting = watch.subscriber?.listener(said, from)
+      }
     } catch {
       over = true
     }

@@ -46,10 +46,14 @@ export function watchRefusals(context: RunContext, database?: WorkerDatabase): v
   const before = store[STATE]
   if (before && (database === undefined || before.database === database)) return
   before?.stop()
-  const stop = onRefusal(context.address, (refusal) => {
-    const state = store[STATE]
-    return state && explain(state, refusal)
-  })
+  const stop = onRefusal(
+    context.address,
+    (refusal, from: Place | undefined) => {
+      const state = store[STATE]
+      return state && explain(state, refusal, from)
+    },
+    () => [...(store[STATE]?.running.values() ?? [])].at(-1),
+  )
   store[STATE] = { context, database, running: before?.running ?? new Map(), outside: undefined, stop }
   watchPools()
 }
@@ -91,11 +95,12 @@ export async function endRefusals(): Promise<void> {
 }
 
 /** What is returned is to be waited for before anybody learns of the refusal. */
-function explain(state: State, refusal: Refusal): Promise<void> | undefined {
+function explain(state: State, refusal: Refusal, from: Place | undefined): Promise<void> | undefined {
   const running = [...state.running.values()]
   // Tests at the same time have databases of their own, and the message names one.
   const named = running.filter(({ database }) => database && mentions(refusal.message, database.name))
-  const place = named.at(-1) ?? running.at(-1) ?? outsideOf(state)
+  const concurrent = running.length > 1 ? named.at(-1) : undefined
+  const place = concurrent ?? from ?? outsideOf(state)
   if (place.told) return undefined
   const told = (): void => {
     place.told = true
@@ -111,14 +116,10 @@ function outsideOf(state: State): Place {
   return state.outside
 }
 
-async function tell(
-  { address, admin, poolMax }: RunContext,
-  { who, database }: Place,
-  refusal: Refusal,
-): Promise<void> {
+async function tell({ address, admin, pool }: RunContext, { who, database }: Place, refusal: Refusal): Promise<void> {
   const pools = database ? countPools(database.name, address.port) : 0
   const census = await ask(admin, database).catch(() => undefined)
-  const { message } = explainRefusal({ who, refusal, database: database?.name, poolMax, pools, census })
+  const { message } = explainRefusal({ who, refusal, database: database?.name, poolMax: pool.max, pools, census })
   process.stderr.write(`testdb: ${message}\n`)
 }
 
