@@ -6,6 +6,7 @@ import { whileServerIsFull } from './patience.ts'
 import type { ConnectionTarget } from './target.ts'
 
 export type Pool = pg.Pool
+export type PoolClient = pg.PoolClient
 
 export interface PoolLimits {
   /** Connections at most. */
@@ -28,6 +29,7 @@ export function poolConfig(target: ConnectionTarget, limits: PoolLimits, applica
   return {
     ...(target as pg.PoolConfig),
     application_name: applicationName,
+    keepAlive: true,
     max: limits.max,
     connectionTimeoutMillis: limits.acquireMs,
     idleTimeoutMillis: limits.idleMs,
@@ -105,6 +107,12 @@ export async function closePool(pool: Pool, graceMs: number): Promise<{ readonly
     client.connection?.stream?.destroy()
   }
   return { leaked: leaked.length }
+}
+
+/** Gives a connection back that can not be used any more. The pool makes another one only when this one has ended, so it is cut. */
+export function discardClient(client: PoolClient): void {
+  client.release(true)
+  ;(client as PoolClient & { connection?: { stream?: { destroy(): void } } }).connection?.stream?.destroy()
 }
 
 /** Who calls `end()` second gets an error; then the first call's end is waited for. */

@@ -6,7 +6,7 @@ import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
 import { TestDbError } from '../errors.ts'
 import { whileServerIsFull } from './patience.ts'
-import { sqlstateOf } from './sqlstate.ts'
+import { endsConnection } from './sqlstate.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
 
 /** How soon the server notices, inside a statement, that our process is gone (ms). Below a human's patience, above noise. */
@@ -21,11 +21,15 @@ const TIME_LIMITS = [
   'transaction_timeout',
 ]
 
+/** Makes the server look after its client inside a statement: who dies while it waits for a lock leaves the queue. */
+export const WATCH_CLIENT = `
+  select set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}', false)
+   where current_setting('client_connection_check_interval', true) is not null and version() !~* 'windows|mingw|msvc'`
+
 /** Not in the start-up packet: poolers refuse `options`, and Windows servers refuse `client_connection_check_interval`. */
 const configure = (neutral: boolean): string => `
   ${neutral ? 'set statement_timeout = 0; set role none; set default_transaction_read_only = off;' : ''}
-  select set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}', false)
-   where current_setting('client_connection_check_interval', true) is not null and version() !~* 'windows|mingw|msvc';
+  ${WATCH_CLIENT};
   ${neutral ? `select set_config(name, '0', false) from unnest('{${TIME_LIMITS.join(', ')}}'::text[]) as name where current_setting(name, true) is not null;` : ''}`
 
 /** The end of a connection follows its last error at once; after this something else is wrong (ms). */
@@ -223,12 +227,6 @@ export class Session implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
-}
-
-/** Errors that are the last thing a backend says. Without this a caller would see the loss as a failed statement first. */
-function endsConnection(error: unknown): boolean {
-  const state = sqlstateOf(error) ?? ''
-  return /^(57P0|08|25P0[34])/.test(state)
 }
 
 /** Opens a session, hands it to `body` and closes it whatever happens. */

@@ -36,6 +36,11 @@ export function isSqlState(error: unknown, ...names: readonly (keyof typeof SQLS
   return names.some((name) => SQLSTATE[name] === state)
 }
 
+/** Errors that are the last thing a backend says. Without this a caller would see the loss as a failed statement first. */
+export function endsConnection(error: unknown): boolean {
+  return /^(57P0|08|25P0[34])/.test(sqlstateOf(error) ?? '')
+}
+
 /**
  * Tells whether an error, or what it was caused by, is the end of a connection: the server stopped or crashed, or somebody ended
  * the session. It says nothing about the statement that was running. Five levels are more than anybody wraps and end a cycle.

@@ -1,6 +1,12 @@
 /** A server that somebody else runs, given by its connection string. */
 import { messageOf, TestDbError } from '../errors.ts'
-import { type ConnectionTarget, describeTarget, parseUrl, Session } from '../postgres/index.ts'
+import {
+  assertNoTransactionPooling,
+  type ConnectionTarget,
+  describeTarget,
+  parseUrl,
+  Session,
+} from '../postgres/index.ts'
 import type { Server } from './server.ts'
 
 export interface UrlOptions {
@@ -26,7 +32,7 @@ export async function connectUrl({ url, allow = false }: UrlOptions): Promise<Se
   if (!allow && process.env.TESTDB_ALLOW !== '1') assertDisposable(admin)
   const session = await open(admin)
   try {
-    await assertNoTransactionPooling(session, admin)
+    await assertNoTransactionPooling(session, admin, () => open(admin))
     const { rows } = await session.query<{ version: number }>(
       `select current_setting('server_version_num')::int as version`,
     )
@@ -89,33 +95,6 @@ async function open(admin: ConnectionTarget): Promise<Session> {
       { details: publicParts(admin), cause: error },
     )
   }
-}
-
-/**
- * In transaction mode a pooler gives each transaction another session: LISTEN hears nothing and two clients "hold" the same
- * advisory lock. It shows in that the backend inside a transaction is the same as before it only by chance, or differs after.
- */
-async function assertNoTransactionPooling(first: Session, admin: ConnectionTarget): Promise<void> {
-  const before = await backendOf(first)
-  if (before === first.backendPid) return
-  const second = await open(admin)
-  try {
-    await second.query('begin')
-    const other = await backendOf(second)
-    const after = await backendOf(first)
-    await second.query('rollback')
-    if (before !== other && before === after) return
-  } finally {
-    await second.close()
-  }
-  throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', `${describeTarget(admin)} is a pooler in transaction mode`, {
-    details: publicParts(admin),
-  })
-}
-
-async function backendOf(session: Session): Promise<number> {
-  const { rows } = await session.query<{ pid: number }>('select pg_backend_pid() as pid')
-  return rows[0]?.pid ?? 0
 }
 
 function publicParts({ host, port, user, database }: ConnectionTarget): Record<string, unknown> {

@@ -1,0 +1,2 @@
+/** Public entry `testdb/pools`: pools for an application's own work. */
+export { createPool, type PoolOptions } from './create-pool.ts'
