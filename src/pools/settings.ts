@@ -68,7 +68,8 @@ export function readSettings<K extends string>(
 
 function readTarget(url: unknown, problems: string[]): ConnectionTarget | undefined {
   try {
-    if (typeof url === 'string' && url !== '') return parseUrl(url)
+    // The parser takes anything for the name of a database.
+    if (typeof url === 'string' && /^(postgres(ql)?:\/\/|socket:|\/)/.test(url)) return parseUrl(url)
   } catch {
     // The parser's error has the password in it.
   }

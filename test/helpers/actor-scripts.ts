@@ -10,7 +10,9 @@ import {
 } from '../../src/coordination/index.ts'
 import { acquireLease } from '../../src/databases/allocator.ts'
 import type { RunContext } from '../../src/databases/context.ts'
+import { createAdvisoryLocks } from '../../src/locks/index.ts'
 import type { Migrator } from '../../src/migrators/migrator.ts'
+import { createPool } from '../../src/pools/index.ts'
 import { DEFAULT_LIMITS } from '../../src/pools/limits.ts'
 import { type ConnectionTarget, openPool, Session, withSession } from '../../src/postgres/index.ts'
 import { buildTemplate } from '../../src/templates/build.ts'
@@ -30,6 +32,30 @@ interface BuildInput {
 }
 
 const scripts: Record<string, (input: never) => Promise<void>> = {
+  /** Reads a number and writes it back plus one, each time in a section of one key; tells how many were in it at most. */
+  async countUp({ url, times }: { readonly url: string; readonly times: number }) {
+    await using locks = createAdvisoryLocks({ connectionString: url })
+    const pool = createPool({ connectionString: url })
+    let inside = 0
+    let most = 0
+    const section = async (): Promise<void> => {
+      most = Math.max(most, ++inside)
+      const { rows } = await pool.query<{ n: number }>('select n from counter')
+      await pool.query('update counter set n = $1', [(rows[0]?.n ?? 0) + 1])
+      inside--
+    }
+    await Promise.all(Array.from({ length: times }, () => locks.withXactLock({ key: 'counter', fn: section })))
+    await pool.end()
+    say('most', most)
+    process.disconnect()
+  },
+
+  /** Waits for a lock and holds it for ever. */
+  async holdLock({ url, key }: { readonly url: string; readonly key: string }) {
+    const locks = createAdvisoryLocks({ connectionString: url })
+    await locks.withXactLock({ key, fn: () => say('holds') ?? forever() })
+  },
+
   /** Leads, and hangs in a statement of its migration. */
   async build({ admin, templateId, sql }: BuildInput) {
     const session = await open(admin)

@@ -85,23 +85,3 @@ export class LockLab {
 const nowhere = AsyncLocalStorage.snapshot()
 /** Calls a function as somebody else in this process does: not inside of the section that is running. */
 export const outside = <T>(fn: () => T): T => nowhere(fn)
-
-/** A promise that is resolved from outside. */
-export interface Gate {
-  readonly promise: Promise<void>
-  open(): void
-}
-
-export function gate(): Gate {
-  let open = (): void => undefined
-  const promise = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { promise, open }
-}
-
-/** A section that says that it has begun and goes on until it is told to end. */
-export const pass = (begun: Gate, until: Gate) => (): Promise<void> => {
-  begun.open()
-  return until.promise
-}

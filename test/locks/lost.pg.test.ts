@@ -6,7 +6,8 @@ import type { AdvisoryLocks } from '../../src/locks/index.ts'
 import { DEFAULT_LIMITS } from '../../src/pools/limits.ts'
 import { closePool, formatUrl, openPool, sqlLockKey } from '../../src/postgres/index.ts'
 import { errorOf, eventually, within } from '../helpers/wait.ts'
-import { gate, LockLab } from './lab.ts'
+import { gate } from './gate.ts'
+import { LockLab } from './lab.ts'
 
 let lab: LockLab
 beforeAll(async () => {

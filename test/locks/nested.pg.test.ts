@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { AdvisoryLocks } from '../../src/locks/index.ts'
 import { errorOf, eventually, within } from '../helpers/wait.ts'
-import { gate, LockLab, outside, pass } from './lab.ts'
+import { gate, pass } from './gate.ts'
+import { LockLab, outside } from './lab.ts'
 
 let lab: LockLab
 beforeAll(async () => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isTestDbError } from '../../src/errors.ts'
 import { errorOf, eventually, within } from '../helpers/wait.ts'
-import { gate, LockLab, outside } from './lab.ts'
+import { gate } from './gate.ts'
+import { LockLab, outside } from './lab.ts'
 
 let lab: LockLab
 beforeAll(async () => {
