@@ -5,6 +5,8 @@ import { defineConfig } from 'tsdown'
 const both = {
   index: 'src/index.ts',
   migrators: 'src/migrators/index.ts',
+  locks: 'src/locks/index.ts',
+  pools: 'src/pools/index.ts',
   jest: 'src/runners/jest/global-setup.ts',
   'jest-teardown': 'src/runners/jest/global-teardown.ts',
 }

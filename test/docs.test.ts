@@ -11,6 +11,7 @@ const pages = [
   'README.md',
   'CHANGELOG.md',
   'examples/knex-vitest/README.md',
+  'examples/locks/README.md',
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.md'))
     .map((file) => join('docs', file)),

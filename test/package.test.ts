@@ -152,6 +152,8 @@ describe('loading', () => {
         'testdb/vitest/plugin',
         'testdb/jest',
         'testdb/migrators',
+        'testdb/locks',
+        'testdb/pools',
       ]),
     )
   })

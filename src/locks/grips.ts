@@ -25,7 +25,7 @@ export class Grips {
   readonly #pool: LockPool
   readonly #settings: LockSettings
   /** Of the outermost sections. */
-  readonly #turns = new Turns()
+  readonly #turns = new Turns<Section>()
   #refusal: unknown
 
   constructor(pool: LockPool, settings: LockSettings) {
@@ -121,7 +121,7 @@ export class Grips {
   }
 
   /** Waits for the key among the sections of this process. */
-  async #turn(turns: Turns, section: Section, mode: Mode): Promise<boolean> {
+  async #turn(turns: Turns<Section>, section: Section, mode: Mode): Promise<boolean> {
     if (mode === 'try') return turns.tryEnter(section)
     const startedAt = performance.now()
     try {
@@ -130,7 +130,7 @@ export class Grips {
     } catch (error) {
       if (section.loss) throw section.loss
       if (!(error instanceof TooLate)) throw error
-      throw lockTimeout(section.key, performance.now() - startedAt, this.#describe(error.holder))
+      throw lockTimeout(section.key, performance.now() - startedAt, this.#describe(error.holder as Section | undefined))
     }
   }
 

@@ -9,7 +9,7 @@ export class Section {
   readonly key: SqlLockKey
   readonly parent: Section | undefined
   /** Whose turn a key is among the sections of one connection. */
-  readonly turns: Turns
+  readonly turns: Turns<Section>
   /** What runs in it. */
   readonly children = new Set<Promise<unknown>>()
   /** Called at its end: what was taken by hand in it and not given back. */

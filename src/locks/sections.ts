@@ -6,7 +6,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { messageOf } from '../errors.ts'
 import { type LockKey, sqlLockKey } from '../postgres/index.ts'
-import type { AdvisoryLock, LockedContext } from './advisory-locks.ts'
+import type { AdvisoryLock, LockedContext } from './contract.ts'
 import type { Grip, Grips } from './grips.ts'
 import { Section } from './section.ts'
 

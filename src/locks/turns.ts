@@ -7,32 +7,39 @@
  */
 // Node's own: tests replace the global ones by fakes that never fire.
 import { clearTimeout, setTimeout } from 'node:timers'
-import type { Section } from './section.ts'
+import type { SqlLockKey } from '../postgres/index.ts'
 
-interface Waiter {
-  readonly section: Section
+/** A section, as far as turns are concerned. */
+interface Member {
+  readonly key: SqlLockKey
+  isInside(other: Member): boolean
+}
+
+interface Waiter<S> {
+  readonly section: S
   readonly settle: (error?: unknown) => void
 }
 
-interface Place {
-  readonly holders: Set<Section>
+interface Place<S> {
+  readonly holders: Set<S>
   /** First in, first out, but for those whom nobody stands in the way. */
-  readonly waiting: Set<Waiter>
+  readonly waiting: Set<Waiter<S>>
 }
 
 /** What `enter` is rejected with; who waited knows better what to say. */
 export class TooLate extends Error {
-  readonly holder: Section | undefined
-  constructor(holder: Section | undefined) {
+  /** A section that stood in the way. */
+  readonly holder: unknown
+  constructor(holder: unknown) {
     super('too late')
     this.holder = holder
   }
 }
 
-export class Turns {
-  readonly #places = new Map<string, Place>()
+export class Turns<S extends Member> {
+  readonly #places = new Map<string, Place<S>>()
 
-  tryEnter(section: Section): boolean {
+  tryEnter(section: S): boolean {
     const key = section.key.arguments
     const place = this.#places.get(key) ?? { holders: new Set(), waiting: new Set() }
     for (const holder of place.holders) if (!section.isInside(holder)) return false
@@ -42,9 +49,9 @@ export class Turns {
   }
 
   /** Resolves when it is the section's turn; rejects after `timeoutMs` with `TooLate`, or with what `fail` was given. */
-  async enter(section: Section, timeoutMs: number): Promise<void> {
+  async enter(section: S, timeoutMs: number): Promise<void> {
     if (this.tryEnter(section)) return
-    const place = this.#places.get(section.key.arguments) as Place
+    const place = this.#places.get(section.key.arguments) as Place<S>
     await new Promise<void>((resolve, reject) => {
       const settle = (error?: unknown): void => {
         clearTimeout(timer)
@@ -62,7 +69,7 @@ export class Turns {
   }
 
   /** Gives the key to whoever may have it now. A second call does nothing. */
-  leave(section: Section): void {
+  leave(section: S): void {
     const key = section.key.arguments
     const place = this.#places.get(key)
     if (!place?.holders.delete(section)) return
