@@ -27,7 +27,7 @@ describe.skipIf(PGBOUNCER === undefined)('PgBouncer', () => {
     const locks = lab.locks({
       connectionString,
       lockTimeoutMs: 60,
-      idleInTransactionMs: 200,
+      idleInTransactionMs: 1_000,
       applicationName: 'bounced',
     })
     const direct = lab.locks()

@@ -96,13 +96,14 @@ test('who waits too long for another service is told who has it', async () => {
 })
 
 test('who waits too long in this process is told so as well, and leaves the queue', async () => {
-  const locks = lab.locks({ lockTimeoutMs: 80 })
+  const locks = lab.locks({ lockTimeoutMs: 80, applicationName: 'one process' })
   const { promise, open } = gate()
   const holder = locks.withXactLock({ key: 'k', fn: () => promise })
   await eventually('it is held', async () => (await lab.held()) === 1)
   const error = await errorOf(locks.withXactLock({ key: 'k', fn: () => 1 }))
   expect(error).toMatchObject({ code: 'TESTDB_LOCK_TIMEOUT', details: { waitedFor: 'lock', retryable: true } })
-  expect(error.details?.holder).toMatchObject({ pid: (await lab.backends()).at(-1), applicationName: 'locks' })
+  const [pid] = await lab.backends('one process')
+  expect(error.details?.holder).toMatchObject({ pid, applicationName: 'one process' })
   open()
   await holder
   expect(await locks.withXactLock({ key: 'k', fn: () => 2 })).toBe(2)
