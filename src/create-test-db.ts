@@ -2,7 +2,8 @@
 import { acquireDatabase } from './acquire.ts'
 import type { TestDbConfig } from './config/config.ts'
 import { resolveConfig } from './config/resolve.ts'
-import type { Database, WorkerDatabase } from './databases/database.ts'
+import { type Database, WorkerDatabase } from './databases/database.ts'
+import type { DatabasePart } from './run-budget.ts'
 import { startRun } from './testdb.ts'
 
 /** A source of databases without a runner. */
@@ -28,28 +29,35 @@ export interface TestDb extends AsyncDisposable {
 export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> {
   const config = await resolveConfig({ options })
   const run = await startRun(config, { runner: 'createTestDb', slots: 1 })
-  const held = new Set<WorkerDatabase>()
-  let acquired = 0
-  let acquiring = 0
+  /** Parts of the server's connections, each with the database that has it. */
+  const parts = new Map<DatabasePart, WorkerDatabase | 'acquiring' | undefined>([[run.reservation, undefined]])
+  let count = 0
+  const freePart = (): DatabasePart | undefined => {
+    for (const [part, user] of parts) if (user === undefined || (user !== 'acquiring' && user.released)) return part
+    return undefined
+  }
   const close = async (): Promise<void> => {
     try {
-      await Promise.all([...held].map((database) => database.release()))
+      const held = [...parts.values()].filter((user) => user instanceof WorkerDatabase)
+      await Promise.all(held.map((database) => database.release()))
     } finally {
-      held.clear()
+      parts.clear()
       await run.close()
     }
   }
   return {
     async acquire() {
-      acquiring++
+      const part = freePart() ?? (await run.reserveOneMore())
+      parts.set(part, 'acquiring')
+      let database: WorkerDatabase | undefined
       try {
-        for (const database of held) if (database.released) held.delete(database)
-        await run.reserveSlots(held.size + acquiring)
-        const database = await acquireDatabase(run.context, { slot: String(++acquired) })
-        held.add(database)
+        const { context } = run
+        const { poolMax, connectionLimit } = part
+        const own = { ...context, pool: { ...context.pool, max: poolMax }, connectionLimit }
+        database = await acquireDatabase(own, { slot: String(++count) })
         return database
       } finally {
-        acquiring--
+        parts.set(part, database)
       }
     },
     close,

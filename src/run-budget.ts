@@ -10,7 +10,6 @@ import { TestDbError } from './errors.ts'
 import { publish } from './events.ts'
 import {
   comfortOf,
-  connectionsOf,
   headroomOf,
   leastOf,
   maxConnectionsFor,
@@ -27,8 +26,10 @@ const WAIT_MS = 30 * 60_000
 
 /** What a runner knows of its workers. */
 export interface Workers {
-  /** Databases that they have in use at the same time at most. */
+  /** Databases that they have in use at the same time. */
   readonly slots: number
+  /** How many times that it may be, with `test.concurrent` and a database for each test; counted where there is room. @default 1 */
+  readonly concurrency?: number
   /** True for a run that stays for hours: it takes half of what is free, so that others can run beside it. @default false */
   readonly lasting?: boolean
 }
@@ -57,13 +58,20 @@ export async function reserveForRun(
     decide(facts, others) {
       const free = usableOf(facts) - held(others)
       // Half of it must be worth having.
-      return (workers.lasting && shareOf(Math.floor(free / 2), need)) || shareOf(free, need)
+      const half = workers.lasting ? part(Math.floor(free / 2), need, workers) : undefined
+      return half ?? part(free, need, workers)
     },
     describe: (state) => ({ needed: leastOf(need), free: freeOf(state) }),
     exhausted: (state, waitedMs) => exhausted(need, state, waitedMs),
   })
   if (isSqueezed(reservation)) publish('warning.raised', { message: squeezed(reservation) })
   return reservation
+}
+
+/** Nobody gets smaller pools for tests that may never run at the same time. */
+function part(free: number, need: Need, { concurrency = 1 }: Workers): Reservation | undefined {
+  const all = { ...need, slots: need.slots * concurrency }
+  return free >= comfortOf(all) ? shareOf(free, all) : shareOf(free, need)
 }
 
 /** The part of a further run in the same process: the workers, and what each may open, are those of the first. */
@@ -75,40 +83,50 @@ export async function reserveBeside(
 ): Promise<Reservation> {
   const own = config.pool.max === 'auto' ? first.poolMax : config.pool.max
   const limit = Math.max(first.connectionLimit, own <= first.poolMax ? 0 : connectionLimit(own))
-  return await reserveAtOnce(session, runId, config, {
-    slots: first.slots,
-    poolMax: own,
-    connectionLimit: limit,
-    connections: 1 + first.slots * (limit - first.connectionLimit),
-  })
-}
-
-/** So many databases for a run that has others in use, with the limits that it has: it can not wait for anybody. */
-export async function reserveSlots(
-  session: Session,
-  runId: number,
-  config: ResolvedConfig,
-  { slots, poolMax, connectionLimit: limit }: Reservation,
-): Promise<Reservation> {
-  const connections = connectionsOf({ slots, poolMax, connectionLimit: limit, leased: config.isolation !== 'shared' })
-  return await reserveAtOnce(session, runId, config, { slots, poolMax, connectionLimit: limit, connections })
-}
-
-async function reserveAtOnce(
-  session: Session,
-  runId: number,
-  config: ResolvedConfig,
-  wanted: Reservation,
-): Promise<Reservation> {
-  const need = { ...needOf(config, wanted), poolMax: wanted.poolMax }
+  const connections = 1 + first.slots * (limit - first.connectionLimit)
+  const wanted = { slots: first.slots, poolMax: own, connectionLimit: limit, connections }
   return await reserveConnections(session, {
     runId,
     waitTimeoutMs: 0,
     // The run's own session is there in any case.
-    decide: (facts, others) => (wanted.connections <= Math.max(1, usableOf(facts) - held(others)) ? wanted : undefined),
-    describe: (state) => ({ needed: wanted.connections, free: freeOf(state) }),
-    exhausted: (state) => exhausted(need, state, 0, wanted.connections),
+    decide: (facts, others) => (connections <= Math.max(1, usableOf(facts) - held(others)) ? wanted : undefined),
+    describe: (state) => ({ needed: connections, free: freeOf(state) }),
+    exhausted: (state) => exhausted({ ...needOf(config, first), poolMax: own }, state, 0, connections),
   })
+}
+
+/** What the pools of one database, and the database itself, are limited to. */
+export type DatabasePart = Pick<Reservation, 'poolMax' | 'connectionLimit'>
+
+/**
+ * A further database for a run that has others in use. It can not wait for anybody, who may wait for it as well; so it takes what
+ * there is, and rather than nothing the least from the headroom.
+ */
+export async function reserveOneMore(
+  session: Session,
+  runId: number,
+  config: ResolvedConfig,
+  present: Reservation,
+): Promise<{ readonly reservation: Reservation; readonly part: DatabasePart }> {
+  const need = needOf(config, { slots: 1 })
+  const needed = present.connections - 1 + leastOf(need)
+  let part: DatabasePart = present
+  const reservation = await reserveConnections(session, {
+    runId,
+    waitTimeoutMs: 0,
+    decide(facts, others) {
+      // The run's own session, which a share counts, is among those that it has.
+      const free = usableOf(facts) - held(others) - present.connections + 1
+      const least = leastOf(need)
+      const one = shareOf(free, need) ?? shareOf(least, need)
+      if (!one || least > free + headroomOf(facts.maxConnections)) return undefined
+      part = one
+      return { ...present, slots: present.slots + 1, connections: present.connections - 1 + one.connections }
+    },
+    describe: (state) => ({ needed, free: freeOf(state) }),
+    exhausted: (state) => exhausted({ ...need, slots: present.slots + 1 }, state, 0, needed),
+  })
+  return { reservation, part }
 }
 
 const held = (others: BudgetState['others']): number => others.reduce((sum, { connections }) => sum + connections, 0)

@@ -25,7 +25,14 @@ import { failingOnExit } from './exit-guard.ts'
 import { loadSeed } from './migrators/seed.ts'
 import { openSession } from './open-server.ts'
 import { type ConnectionTarget, type Session, withSession } from './postgres/index.ts'
-import { reserveBeside, reserveForRun, reserveSlots, type Workers, wantedConnections } from './run-budget.ts'
+import {
+  type DatabasePart,
+  reserveBeside,
+  reserveForRun,
+  reserveOneMore,
+  type Workers,
+  wantedConnections,
+} from './run-budget.ts'
 import { ensureShared, ensureTemplate } from './run-template.ts'
 import type { Server } from './server/server.ts'
 import { reached } from './steps.ts'
@@ -41,8 +48,8 @@ export interface Run extends AsyncDisposable {
   readonly reservation: Reservation
   /** Whether its registry is there. */
   isOn(place: ConnectionTarget): boolean
-  /** Makes its part large enough for so many databases at the same time. Throws `TESTDB_BUDGET_EXHAUSTED`. */
-  reserveSlots(slots: number): Promise<void>
+  /** Makes its part large enough for one more database at the same time, and says for how much of it. Throws `TESTDB_BUDGET_EXHAUSTED`. */
+  reserveOneMore(): Promise<DatabasePart>
   /** Looks at the migrations again and builds a template if they have changed; true when they had. For watch mode. */
   refresh(): Promise<boolean>
   close(): Promise<void>
@@ -108,7 +115,7 @@ class ActiveRun implements Run {
   #hash: string | undefined
   #context: RunContext | undefined
   #spares: SpareQueue | undefined
-  #growing: Promise<void> = Promise.resolve()
+  #growing: Promise<unknown> = Promise.resolve()
 
   constructor({ config, server, session, role, runId, reset, reservation }: Parts) {
     this.config = config
@@ -131,14 +138,15 @@ class ActiveRun implements Run {
     return own.host === host && own.port === port && own.database === database
   }
 
-  reserveSlots(slots: number): Promise<void> {
+  reserveOneMore(): Promise<DatabasePart> {
     const grown = this.#growing.then(async () => {
-      if (slots <= this.reservation.slots) return
       // On the run's own session a sweep or the queue of spares may be at work, which a transaction would break.
       const options = { applicationName: 'testdb coordination', neutral: true }
-      this.reservation = await withSession(this.#server.admin, options, (session) =>
-        reserveSlots(session, this.#runId, this.config, { ...this.reservation, slots }),
+      const { reservation, part } = await withSession(this.#server.admin, options, (session) =>
+        reserveOneMore(session, this.#runId, this.config, this.reservation),
       )
+      this.reservation = reservation
+      return part
     })
     this.#growing = grown.catch(() => undefined)
     return grown

@@ -93,6 +93,15 @@ test('a run that lasts takes half, so that another one can run beside it', async
   expect((await start({ slots: 2 })).reservation.connections).toBeLessThanOrEqual(51 - watching.reservation.connections)
 })
 
+test('tests at the same time are counted where there is room for them', async () => {
+  const small = { pool: { max: 1 } }
+  const roomy = await start({ slots: 2, concurrency: 3 }, small)
+  expect(roomy.reservation).toEqual({ slots: 6, poolMax: 1, connectionLimit: 6, connections: 1 + 6 * 7 })
+  await runs.pop()?.close()
+  const tight = await start({ slots: 2, concurrency: 5 }, small)
+  expect(tight.reservation).toEqual({ slots: 2, poolMax: 1, connectionLimit: 6, connections: 1 + 2 * 7 })
+})
+
 test('a further run of the same process takes the part of the first over instead of waiting for it', async () => {
   const first = await start({ slots: 2 })
   const second = await start({ slots: 2, beside: [first] })
@@ -102,17 +111,17 @@ test('a further run of the same process takes the part of the first over instead
 })
 
 test('createTestDb: each database in use counts, one that was released does not', async () => {
-  await strangersCome(20)
+  await strangersCome(35)
   const config: TestDbConfig = { ...options, pool: { max: 4 } }
   const cwd = process.cwd()
   process.chdir(project.root)
   try {
     await using testdb = await createTestDb(config)
-    // 31 are free: one for the run, 13 for each database.
+    // 16 are free: one for the run, 13 for the first database, and 2 with 6 of headroom for a pool of 4 and the lease.
     const [one, two] = await Promise.all([testdb.acquire(), testdb.acquire()])
     expect(one.name).not.toBe(two.name)
     const error = await errorOf(testdb.acquire())
-    expect(error).toMatchObject({ code: 'TESTDB_BUDGET_EXHAUSTED', details: { needed: 40, free: 31 } })
+    expect(error).toMatchObject({ code: 'TESTDB_BUDGET_EXHAUSTED', details: { needed: 24, free: 16 } })
     expect((await one.query('select 1 as one')).rows).toEqual([{ one: 1 }])
     await two.release()
     expect((await (await testdb.acquire()).query('select 1 as one')).rows).toEqual([{ one: 1 }])

@@ -8,6 +8,7 @@
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
 import { clearTimeout, setTimeout } from 'node:timers'
+import { type Connecting, Handshakes } from './handshakes.ts'
 import { SQLSTATE } from './sqlstate.ts'
 import { type Refusal, StartupReader } from './startup-reader.ts'
 import type { ConnectionTarget } from './target.ts'
@@ -26,7 +27,7 @@ const PATIENCE_MS = 1_000
 /** What tells it. */
 const NEWS: readonly unknown[] = ['data', 'end', 'error', 'close']
 
-interface Socket {
+interface Socket extends Connecting {
   emit: Method
   readonly encrypted?: boolean
 }
@@ -39,6 +40,7 @@ interface Subscriber {
 }
 
 interface Watch {
+  readonly handshakes: Handshakes
   readonly connect: Method
   readonly wrapper: Method
   subscriber: Subscriber | undefined
@@ -100,11 +102,18 @@ let quiet = 0
 
 function wrapConnect(): Watch {
   const watch: Watch = {
+    handshakes: new Handshakes(),
     connect: sockets.connect,
     wrapper(...args) {
+      let over = (): void => undefined
       try {
         const { subscriber } = watch
-        if (subscriber && leadsTo(subscriber.address, args)) listenIn(this as Socket, watch)
+        const socket = this as Socket
+        if (subscriber && socket.encrypted !== true && leadsTo(subscriber.address, args)) {
+          listenIn(socket, watch, () => over())
+          over = watch.handshakes.begin(socket, () => watch.connect.apply(socket, args))
+          return socket
+        }
       } catch {
         // What can not be watched connects all the same.
       }
@@ -117,8 +126,7 @@ function wrapConnect(): Watch {
 }
 
 /** A listener for `data` would make the socket flow; what passes by does not. Readers by `read()` and pipes emit `data`, too. */
-function listenIn(socket: Socket, watch: Watch): void {
-  if (socket.encrypted === true) return
+function listenIn(socket: Socket, watch: Watch, onOver: () => void): void {
   const reader = new StartupReader()
   const mayPass = quiet > 0
   const from = watch.subscriber?.here()
@@ -129,6 +137,7 @@ function listenIn(socket: Socket, watch: Watch): void {
   let held: unknown[][] | undefined
   const stop = (): void => {
     over = true
+    onOver()
     if (socket.emit !== passing) return
     if (before) Object.defineProperty(socket, 'emit', before)
     else delete (socket as Partial<Socket>).emit
@@ -157,6 +166,7 @@ function listenIn(socket: Socket, watch: Watch): void {
       const said = Buffer.isBuffer(chunk) ? reader.read(chunk) : 'over'
       if (said === 'more') return undefined
       over = true
+      onOver()
       if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) {
         if (!mayPass || OWN_LIMIT.includes(said.routine)) waiting = watch.subscriber?.listener(said, from)
       }

@@ -139,3 +139,31 @@ test('a transaction that was never ended does not hold the close of Knex up', as
 test('the limit of a database is two pools and four', () => {
   expect(connectionLimit(10)).toBe(24)
 })
+
+test('the connection that was used last is used first, so that those of a burst become idle and go', async () => {
+  const pool = openPool(world.admin, DEFAULT_LIMITS, 'last first')
+  const clients = await Promise.all([1, 2, 3].map(() => pool.connect()))
+  const pids: number[] = []
+  for (const client of clients) {
+    pids.push((await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]?.pid ?? 0)
+  }
+  for (const client of clients) client.release()
+  const next = await pool.query<{ pid: number }>('select pg_backend_pid() as pid')
+  expect(next.rows[0]?.pid).toBe(pids[2])
+  await closePool(pool, GRACE_MS)
+
+  const knex = openKnex(packagesRoot, knexConfig(world.admin, DEFAULT_LIMITS, 'last first', packagesRoot))
+  const pidOf = async (on: Knex): Promise<number> => (await on.raw('select pg_backend_pid() as pid')).rows[0].pid
+  const transactions = await Promise.all([1, 2, 3].map(() => knex.transaction()))
+  const used = await Promise.all(transactions.map(pidOf))
+  for (const transaction of transactions) await transaction.rollback()
+  expect(await pidOf(knex)).toBe(used[2])
+  await closeKnex(knex, GRACE_MS)
+})
+
+test('a Knex that can replaces connections after their lifetime; an older one is not given what it refuses', () => {
+  const config = (root: string): Knex.PoolConfig | undefined =>
+    knexConfig(world.admin, { ...DEFAULT_LIMITS, lifetimeMs: 1234 }, 'old', root).pool
+  expect(config(packagesRoot)).toHaveProperty('maxConnectionLifetimeMillis', 1234)
+  expect(config('/nowhere')).not.toHaveProperty('maxConnectionLifetimeMillis')
+})

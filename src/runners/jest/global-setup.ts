@@ -18,8 +18,6 @@ import { type Published, publishRuns } from './published.ts'
 
 interface GlobalConfig {
   readonly maxWorkers?: number
-  readonly watch?: boolean
-  readonly watchAll?: boolean
   readonly rootDir?: string
   /** Folders or configuration files, relative to the root. */
   readonly projects?: readonly unknown[]
@@ -71,11 +69,8 @@ async function start(
   }
 }
 
-/** Jest has counted them, whatever was asked for: a number, a percentage, nothing, `--runInBand`. */
-const workersOf = ({ maxWorkers = 1, watch = false, watchAll = false }: GlobalConfig): Workers => ({
-  slots: Math.max(1, maxWorkers),
-  lasting: watch || watchAll,
-})
+/** Jest has counted them, whatever was asked for: a number, a percentage, nothing, `--runInBand`. Its runs end before the next look. */
+const workersOf = ({ maxWorkers = 1 }: GlobalConfig): Workers => ({ slots: Math.max(1, maxWorkers) })
 
 function rootsOf({ rootDir = '', projects = [] }: GlobalConfig, first: string): string[] {
   const others = projects.filter((one) => typeof one === 'string').flatMap((one) => folderOf(resolve(rootDir, one)))

@@ -11,7 +11,7 @@ import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
 import { showProgress } from '../../report/progress.ts'
 import { makeRunFolder, type RunFolder } from '../../run-folder.ts'
 import { type Run, startRun } from '../../testdb.ts'
-import { slotsOf } from './max-workers.ts'
+import { workersOf } from './max-workers.ts'
 import type { Provided } from './provided.ts'
 
 interface ActiveRun {
@@ -89,9 +89,8 @@ async function start(project: TestProject, earlier: readonly ActiveRun[]): Promi
   const endProgress = showProgress()
   try {
     const config = await resolveConfig({ cwd: project.config.root })
-    const slots = slotsOf(project, config.scope)
-    const lasting = project.vitest.config.watch === true
-    return await startRun(config, { runner: 'vitest', slots, lasting, beside: await begun(earlier) })
+    const workers = workersOf(project, config.scope)
+    return await startRun(config, { runner: 'vitest', ...workers, beside: await begun(earlier) })
   } finally {
     endProgress()
   }

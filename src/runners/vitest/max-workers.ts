@@ -1,7 +1,8 @@
-/** How many databases the workers of a Vitest run have in use at the same time at most. */
+/** How many databases the workers of a Vitest run have in use at the same time. */
 import { availableParallelism } from 'node:os'
 import type { TestProject } from 'vitest/node'
 import type { Scope } from '../../databases/context.ts'
+import type { Workers } from '../../run-budget.ts'
 
 /** The keys that count, in all supported versions. */
 interface PoolConfig {
@@ -23,10 +24,14 @@ interface PoolConfig {
   >
 }
 
-/** With `scope: 'test'` each of the tests that a worker runs at the same time has one. */
-export function slotsOf(project: TestProject, scope: Scope): number {
+/** With `scope: 'test'` each of the tests that a worker runs at the same time has one. A run in watch mode stays. */
+export function workersOf(project: TestProject, scope: Scope): Workers {
   const { maxConcurrency = 5 } = project.config as PoolConfig
-  return maxWorkersOf(project) * (scope === 'test' ? maxConcurrency : 1)
+  return {
+    slots: maxWorkersOf(project),
+    concurrency: scope === 'test' ? maxConcurrency : 1,
+    lasting: project.vitest.config.watch === true,
+  }
 }
 
 /**
