@@ -3,6 +3,7 @@ import { acquireDatabase } from './acquire.ts'
 import type { TestDbConfig } from './config/config.ts'
 import { resolveConfig } from './config/resolve.ts'
 import { type Database, WorkerDatabase } from './databases/database.ts'
+import { showWaiting } from './report/progress.ts'
 import type { DatabasePart } from './run-budget.ts'
 import { startRun } from './testdb.ts'
 
@@ -28,7 +29,9 @@ export interface TestDb extends AsyncDisposable {
  */
 export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> {
   const config = await resolveConfig({ options })
-  const run = await startRun(config, { runner: 'createTestDb', slots: 1 })
+  // A script has no progress of ours, but it should not stand still without a word.
+  const endWaiting = showWaiting()
+  const run = await startRun(config, { runner: 'createTestDb', slots: 1 }).finally(endWaiting)
   /** Parts of the server's connections, each with the database that has it. */
   const parts = new Map<DatabasePart, WorkerDatabase | 'acquiring' | undefined>([[run.reservation, undefined]])
   let count = 0

@@ -19,10 +19,24 @@ import {
   usableOf,
 } from './pools/budget.ts'
 import { connectionLimit } from './pools/limits.ts'
-import type { Session } from './postgres/index.ts'
+import type { ConnectionTarget, Session } from './postgres/index.ts'
 
 /** How long a run waits for others to end (ms): as long as for a build. */
 const WAIT_MS = 30 * 60_000
+
+/** Names the runs of `testdb run` whose command this process is, or belongs to. */
+export const ANCESTORS_VARIABLE = 'TESTDB_INSIDE_RUNS'
+
+const placeOf = ({ host, port, database }: ConnectionTarget): string => `${host}:${port}/${database}`
+
+/** The value of that variable for the command of a run. */
+export const withAncestor = (place: ConnectionTarget, runId: number): string =>
+  [process.env[ANCESTORS_VARIABLE], `${runId}@${placeOf(place)}`].filter(Boolean).join(' ')
+
+function ancestorsOf(place: ConnectionTarget): number[] {
+  const all = (process.env[ANCESTORS_VARIABLE] ?? '').split(' ')
+  return all.flatMap((one) => (one.endsWith(`@${placeOf(place)}`) ? Number.parseInt(one, 10) : []))
+}
 
 /** What a runner knows of its workers. */
 export interface Workers {
@@ -55,6 +69,7 @@ export async function reserveForRun(
   const reservation = await reserveConnections(session, {
     runId,
     waitTimeoutMs: WAIT_MS,
+    ancestors: ancestorsOf(session.target),
     decide(facts, others) {
       const free = usableOf(facts) - held(others)
       // Half of it must be worth having.
@@ -62,7 +77,7 @@ export async function reserveForRun(
       return half ?? part(free, need, workers)
     },
     describe: (state) => ({ needed: leastOf(need), free: freeOf(state) }),
-    exhausted: (state, waitedMs) => exhausted(need, state, waitedMs),
+    exhausted: (state, waitedMs) => exhausted({ need, state, place: session.target, waitedMs }),
   })
   if (isSqueezed(reservation)) publish('warning.raised', { message: squeezed(reservation) })
   return reservation
@@ -91,7 +106,13 @@ export async function reserveBeside(
     // The run's own session is there in any case.
     decide: (facts, others) => (connections <= Math.max(1, usableOf(facts) - held(others)) ? wanted : undefined),
     describe: (state) => ({ needed: connections, free: freeOf(state) }),
-    exhausted: (state) => exhausted({ ...needOf(config, first), poolMax: own }, state, 0, connections),
+    exhausted: (state) =>
+      exhausted({
+        need: { ...needOf(config, first), poolMax: own },
+        state,
+        place: session.target,
+        needed: connections,
+      }),
   })
 }
 
@@ -124,7 +145,10 @@ export async function reserveOneMore(
       return { ...present, slots: present.slots + 1, connections: present.connections - 1 + one.connections }
     },
     describe: (state) => ({ needed, free: freeOf(state) }),
-    exhausted: (state) => exhausted({ ...need, slots: present.slots + 1 }, state, 0, needed),
+    exhausted: (state) => {
+      const slots = present.slots + 1
+      return exhausted({ need: { ...need, slots }, state, place: session.target, needed, has: present.connections })
+    },
   })
   return { reservation, part }
 }
@@ -132,22 +156,39 @@ export async function reserveOneMore(
 const held = (others: BudgetState['others']): number => others.reduce((sum, { connections }) => sum + connections, 0)
 const freeOf = (state: BudgetState): number => Math.max(0, usableOf(state) - held(state.others))
 
-function exhausted(need: Need, state: BudgetState, waitedMs: number, needed = leastOf(need)): TestDbError {
+interface Shortage {
+  readonly need: Need
+  readonly state: BudgetState
+  readonly place: ConnectionTarget
+  readonly waitedMs?: number
+  /** Connections, if not the least. */
+  readonly needed?: number
+  /** What the run has of them already. */
+  readonly has?: number
+}
+
+function exhausted(shortage: Shortage): TestDbError {
+  const { need, state, place, waitedMs = 0, needed = leastOf(need), has = 0 } = shortage
+  const inside = ancestorsOf(place)
   const workers = need.slots === 1 ? '1 database' : `${need.slots} databases at once`
   const waited = waitedMs < 1_000 ? '' : `, after ${Math.round(waitedMs / 1_000)} s of waiting`
   const lines = [
-    `this run needs ${needed} connections for ${workers}, and ${freeOf(state)} are free${waited}`,
+    `this run needs ${needed} connections for ${workers}, and ${freeOf(state)} are free${has > 0 ? ` (it has ${has} of them)` : ''}${waited}`,
     `  ${arithmetic(state)}`,
-    ...state.others.map((run) => `  − ${describeRun(run)}`),
+    ...state.others.map(
+      (run) => `  − ${describeRun(run)}${inside.includes(run.id) ? ', of which this run is a part' : ''}`,
+    ),
   ]
   const wanted = maxConnectionsFor(needed + held(state.others), state)
   const fitting = Math.floor((freeOf(state) - 1) / ((needed - 1) / need.slots))
   return new TestDbError('TESTDB_BUDGET_EXHAUSTED', lines.join('\n'), {
     details: { needed, free: freeOf(state), ...describeServer(state), runs: state.others.map(({ id }) => id) },
     fixes: [
-      fitting >= 1
-        ? `Start fewer workers: ${fitting} fit (Vitest and Jest: --maxWorkers ${fitting}).`
-        : 'End other runs, or sessions that nobody needs.',
+      has > 0
+        ? 'Release databases that are not needed any more.'
+        : fitting >= 1
+          ? `Start fewer workers: ${fitting} fit (Vitest and Jest: --maxWorkers ${fitting}).`
+          : 'End other runs, or sessions that nobody needs.',
       `Set max_connections of the server to ${wanted} or more.`,
       ...(need.poolMax === 'auto' || need.poolMax === 1 ? [] : ["Set `pool: { max: 'auto' }`, or a smaller number."]),
       'Run `npx testdb doctor --budget` to see the numbers, and `npx testdb status` to see who is connected.',
@@ -168,10 +209,11 @@ const describeServer = ({ maxConnections, reserved, foreign }: ServerConnections
   foreign,
 })
 
+/** Not even two pools of that size can be open. */
 const isSqueezed = ({ poolMax, connectionLimit: limit }: Reservation): boolean =>
   limit > poolMax && limit < connectionLimit(poolMax)
 
 function squeezed({ slots, poolMax, connectionLimit: limit }: Reservation): string {
-  const what = `the server's connections are few for ${slots} workers: pool.max is ${poolMax}, and ${limit - 1} can be open on each database`
+  const what = `the server's connections are few for ${slots === 1 ? '1 worker' : `${slots} workers`}: pool.max is ${poolMax}, and ${limit - 1} can be open on each database`
   return `${what}. Start fewer workers, or raise max_connections (npx testdb doctor --budget says to what)`
 }

@@ -4,6 +4,7 @@ import type { TestDbConfig } from '../src/config/config.ts'
 import { resolveConfig } from '../src/config/resolve.ts'
 import { createTestDb } from '../src/create-test-db.ts'
 import { formatUrl, Session, withSession } from '../src/postgres/index.ts'
+import { ANCESTORS_VARIABLE, withAncestor } from '../src/run-budget.ts'
 import { type Run, type RunOptions, startRun } from '../src/testdb.ts'
 import { type PrivatePostgres, startPrivatePostgres } from './helpers/private-postgres.ts'
 import { type ProjectFolder, projectFolder } from './helpers/project-folder.ts'
@@ -108,6 +109,21 @@ test('a further run of the same process takes the part of the first over instead
   expect(second.reservation).toEqual({ ...first.reservation, connections: 1 })
   const larger = await errorOf(start({ slots: 2, beside: [first] }, { pool: { max: 20 } }))
   expect(larger).toMatchObject({ code: 'TESTDB_BUDGET_EXHAUSTED' })
+})
+
+test('a run inside the command of another one does not wait for it', async () => {
+  const outer = await start({ slots: 2 })
+  const { admin, runId } = outer.context
+  process.env[ANCESTORS_VARIABLE] = withAncestor(admin, runId)
+  try {
+    const error = await errorOf(start({ slots: 1 }))
+    expect(error).toMatchObject({ code: 'TESTDB_BUDGET_EXHAUSTED', details: { needed: 3, free: 0 } })
+    expect(error.message).toMatch(
+      /− run #\d+ \(test in few, pid \d+ on .*\): 51 connections, of which this run is a part/,
+    )
+  } finally {
+    delete process.env[ANCESTORS_VARIABLE]
+  }
 })
 
 test('createTestDb: each database in use counts, one that was released does not', async () => {

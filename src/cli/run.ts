@@ -8,6 +8,7 @@ import { acquireDatabase, databaseEnvironment } from '../acquire.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
 import { endSessions } from '../postgres/index.ts'
 import { showProgress } from '../report/progress.ts'
+import { ANCESTORS_VARIABLE, withAncestor } from '../run-budget.ts'
 import { startRun } from '../testdb.ts'
 import { runChild } from './child.ts'
 import { describeError } from './describe-error.ts'
@@ -24,7 +25,8 @@ export async function run(words: readonly string[], options: CommonOptions, term
     if (config.env === false) terminal.err('testdb: `env` is false, so the command is not told where its database is')
     // From here on the terminal is the command's.
     endProgress()
-    const env = { ...process.env, ...databaseEnvironment(active.context, database) }
+    const inside = { [ANCESTORS_VARIABLE]: withAncestor(active.context.admin, active.context.runId) }
+    const env = { ...process.env, ...databaseEnvironment(active.context, database), ...inside }
     code = await runChild(words, { env, cwd: options.cwd ?? process.cwd() }, terminal)
     try {
       await giveBack(database)

@@ -50,6 +50,8 @@ export interface ReservationRequest {
   readonly describe: (state: BudgetState) => { readonly needed: number; readonly free: number }
   /** Makes the error of a run that can not have its part. */
   readonly exhausted: (state: BudgetState, waitedMs: number) => Error
+  /** Runs that can not end before this one; to wait for them would be to wait for itself. */
+  readonly ancestors?: readonly number[]
   /** Milliseconds to wait for other runs; 0: not at all, for who holds something that others wait for. */
   readonly waitTimeoutMs: number
 }
@@ -87,7 +89,8 @@ export async function reserveConnections(session: Session, request: ReservationR
         reached('run.reserved')
         return reservation
       }
-      const hopeless = request.decide(state, []) === undefined
+      const staying = state.others.filter(({ id }) => request.ancestors?.includes(id))
+      const hopeless = request.decide(state, staying) === undefined
       if (!waker || hopeless || elapsedMs > request.waitTimeoutMs) {
         // A run that has given up, and lives, must not stand in the way of those behind it.
         await session.query('update testdb.runs set waiting_since = null where id = $1', [request.runId])

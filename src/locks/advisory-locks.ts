@@ -1,4 +1,6 @@
 /** The locks of an application: see `createAdvisoryLocks`. */
+
+import { MOST_MS, wrongArgument } from '../pools/settings.ts'
 import type { LockKey } from '../postgres/index.ts'
 import type { AdvisoryLock, XactLockOptions } from './contract.ts'
 import { Grips } from './grips.ts'
@@ -63,9 +65,15 @@ export function createAdvisoryLocks(options: AdvisoryLocksOptions = {}): Advisor
     await pool.close(locksClosed(), graceMs)
   }
   const locks: AdvisoryLocks = {
-    withXactLock: ({ key, fn }) => sections.run(key, fn),
+    withXactLock: async ({ key, fn }) => {
+      if (typeof fn !== 'function') throw wrongArgument('withXactLock', 'fn', 'a function', fn)
+      return await sections.run(key, fn)
+    },
     tryAcquire: (key) => sections.take(key),
     close: ({ graceMs = settings.numbers.idleInTransactionMs } = {}) => {
+      if (!isGrace(graceMs)) {
+        return Promise.reject(wrongArgument('close', 'graceMs', `an integer from 0 to ${MOST_MS} (ms)`, graceMs))
+      }
       closing ??= close(graceMs)
       return closing
     },
@@ -74,3 +82,6 @@ export function createAdvisoryLocks(options: AdvisoryLocksOptions = {}): Advisor
   }
   return locks
 }
+
+const isGrace = (graceMs: unknown): boolean =>
+  Number.isInteger(graceMs) && (graceMs as number) >= 0 && (graceMs as number) <= MOST_MS

@@ -1,5 +1,6 @@
 /** A limit for each tenant, worker or endpoint, in this process. */
 import { TestDbError } from '../errors.ts'
+import { invalidOptions, show, wrongArgument } from '../pools/settings.ts'
 
 export interface LimitPerKeyOptions {
   /** Calls of one key that may run at once. */
@@ -37,10 +38,8 @@ interface Line {
  * const limit = limitPerKey<string>({ max: 5, maxWaiting: 100 })
  * const report = await limit(tenant.id, () => makeReport(tenant))
  */
-export function limitPerKey<K>({ max, maxWaiting = Number.POSITIVE_INFINITY }: LimitPerKeyOptions): LimitPerKey<K> {
-  if (!Number.isSafeInteger(max) || max < 1) throw invalid('max', 'an integer from 1', max)
-  if (maxWaiting !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(maxWaiting) && maxWaiting >= 0))
-    throw invalid('maxWaiting', 'an integer from 0, or Infinity', maxWaiting)
+export function limitPerKey<K>(options: LimitPerKeyOptions): LimitPerKey<K> {
+  const { max, maxWaiting } = readOptions(options)
   const lines = new Map<K, Line>()
 
   const limit = async <T>(key: K, fn: () => Promise<T> | T): Promise<T> => {
@@ -69,9 +68,17 @@ export function limitPerKey<K>({ max, maxWaiting = Number.POSITIVE_INFINITY }: L
   })
 }
 
-function invalid(name: string, expected: string, got: unknown): TestDbError {
-  const problem = `${name}: expected ${expected}, got ${String(got)}`
-  return new TestDbError('TESTDB_CONFIG_INVALID', `1 problem in the options of limitPerKey()\n  ${problem}`, {
-    details: { problems: [problem] },
-  })
+function readOptions(options: LimitPerKeyOptions): Required<LimitPerKeyOptions> {
+  const given: unknown = options
+  if (typeof given !== 'object' || given === null) {
+    throw wrongArgument('limitPerKey', 'options', 'an object such as { max: 5 }', given)
+  }
+  const { max, maxWaiting = Number.POSITIVE_INFINITY, ...others } = options
+  const problems = Object.keys(others).map((key) => `${key}: unknown option; accepted: max, maxWaiting`)
+  if (!Number.isSafeInteger(max) || max < 1) problems.push(`max: expected an integer from 1, got ${show(max)}`)
+  const bounded = Number.isSafeInteger(maxWaiting) && maxWaiting >= 0
+  if (!bounded && maxWaiting !== Number.POSITIVE_INFINITY)
+    problems.push(`maxWaiting: expected an integer from 0, or Infinity, got ${show(maxWaiting)}`)
+  if (problems.length > 0) throw invalidOptions('limitPerKey', problems)
+  return { max, maxWaiting }
 }

@@ -16,6 +16,8 @@ export class Section {
   readonly atEnd = new Set<() => void>()
   /** True when nothing can begin in it any more. */
   ended = false
+  /** True when its function has returned: what begins then is outside, though it waits for what has begun before. */
+  returned = false
   #connection: LockConnection | undefined
   #grantedAt: number | undefined
   #loss: TestDbError | undefined

@@ -37,7 +37,7 @@ export class Sections {
   /** The innermost section around the caller that has not ended: what outlives its section begins in the next one outside. */
   #around(): Section | undefined {
     let section = this.#context.getStore()
-    while (section?.ended) section = section.parent
+    while (section?.ended || section?.returned) section = section.parent
     return section
   }
 
@@ -49,6 +49,7 @@ export class Sections {
     } catch (thrown) {
       outcome = { thrown }
     }
+    section.returned = true
     await section.end()
     if (section.loss) {
       await grip.drop()

@@ -41,6 +41,9 @@ export function readSettings<K extends string>(
   defaultName: string,
   env: NodeJS.ProcessEnv = process.env,
 ): PoolSettings<K> {
+  if (typeof options !== 'object' || options === null) {
+    throw wrongArgument(maker, 'options', "an object such as { connectionString: 'postgresql://…' }", options)
+  }
   const problems: string[] = []
   const names = Object.keys(specs) as K[]
   const known = [...names, 'connectionString', 'applicationName']
@@ -58,13 +61,28 @@ export function readSettings<K extends string>(
   const { applicationName = defaultName } = options
   if (typeof applicationName !== 'string' || applicationName === '')
     problems.push(`applicationName: expected a text that is not empty, got ${show(applicationName)}`)
-  const target = readTarget(options.connectionString ?? env.DATABASE_URL, problems)
+  // Only what is left out: a null is a mistake, and would lead to another database.
+  const url = options.connectionString === undefined ? env.DATABASE_URL : options.connectionString
+  const target = readTarget(url, problems)
   if (problems.length === 0 && target) return { target, applicationName, numbers }
+  throw invalidOptions(maker, problems)
+}
+
+/** Wrong options of a function of the application's; `testdb doctor` knows nothing of them. */
+export function invalidOptions(maker: string, problems: readonly string[]): TestDbError {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
-  throw new TestDbError('TESTDB_CONFIG_INVALID', `${count} in the options of ${maker}()\n  ${problems.join('\n  ')}`, {
+  const what = `${count} in the options of ${maker}()\n  ${problems.join('\n  ')}`
+  return new TestDbError('TESTDB_CONFIG_INVALID', what, {
     details: { problems },
+    fixes: [
+      `Correct the options of ${maker}() that are listed above; docs/locks.md has all of them.`,
+      'Run `npx testdb doctor` to see whether the server is up.',
+    ],
   })
 }
+
+export const wrongArgument = (maker: string, name: string, wanted: string, got: unknown): TestDbError =>
+  invalidOptions(maker, [`${name}: expected ${wanted}, got ${show(got)}`])
 
 function readTarget(url: unknown, problems: string[]): ConnectionTarget | undefined {
   try {
@@ -97,7 +115,7 @@ const isIn = (spec: NumberSetting, value: unknown): value is number =>
 const expected = (spec: NumberSetting): string => `an integer from 1 to ${spec.most} (${spec.unit})`
 
 /** A value in a few characters; a text that may hold a password shows only its length. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'boolean' || value === null) return String(value)
   if (typeof value === 'bigint') return `${value}n`
   if (typeof value !== 'string') return `a value of type ${typeof value}`

@@ -8,7 +8,7 @@
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
 import { clearTimeout, setTimeout } from 'node:timers'
-import { type Connecting, Handshakes } from './handshakes.ts'
+import { type Connecting, type Destination, Handshakes, type Turn } from './handshakes.ts'
 import { SQLSTATE } from './sqlstate.ts'
 import { type Refusal, StartupReader } from './startup-reader.ts'
 import type { ConnectionTarget } from './target.ts'
@@ -105,19 +105,28 @@ function wrapConnect(): Watch {
     handshakes: new Handshakes(),
     connect: sockets.connect,
     wrapper(...args) {
-      let over = (): void => undefined
+      let own = args
+      let turn: Turn | undefined
       try {
         const { subscriber } = watch
         const socket = this as Socket
-        if (subscriber && socket.encrypted !== true && leadsTo(subscriber.address, args)) {
-          listenIn(socket, watch, () => over())
-          over = watch.handshakes.begin(socket, () => watch.connect.apply(socket, args))
-          return socket
+        const destination = destinationOf(args)
+        if (subscriber && socket.encrypted !== true && leadsTo(subscriber.address, destination)) {
+          turn = watch.handshakes.turn(socket)
+          listenIn(socket, watch, turn)
+          const now = turn.of(destination)
+          if (now !== destination) own = [now, ...args.flat().filter((one) => typeof one === 'function')]
         }
       } catch {
         // What can not be watched connects all the same.
       }
-      return watch.connect.apply(this, args)
+      try {
+        return watch.connect.apply(this, own)
+      } catch (error) {
+        // Wrong arguments: there is no connection that could end.
+        turn?.over()
+        throw error
+      }
     },
     subscriber: undefined,
   }
@@ -126,7 +135,7 @@ function wrapConnect(): Watch {
 }
 
 /** A listener for `data` would make the socket flow; what passes by does not. Readers by `read()` and pipes emit `data`, too. */
-function listenIn(socket: Socket, watch: Watch, onOver: () => void): void {
+function listenIn(socket: Socket, watch: Watch, turn: Turn): void {
   const reader = new StartupReader()
   const mayPass = quiet > 0
   const from = watch.subscriber?.here()
@@ -137,7 +146,7 @@ function listenIn(socket: Socket, watch: Watch, onOver: () => void): void {
   let held: unknown[][] | undefined
   const stop = (): void => {
     over = true
-    onOver()
+    turn.over()
     if (socket.emit !== passing) return
     if (before) Object.defineProperty(socket, 'emit', before)
     else delete (socket as Partial<Socket>).emit
@@ -158,6 +167,7 @@ function listenIn(socket: Socket, watch: Watch, onOver: () => void): void {
         return true
       }
     } else if (!over && args[0] === 'close') stop()
+    else if (args[0] === 'connect') turn.connected()
     return emit.apply(this, args)
   }
   const look = (chunk: unknown): Promise<unknown> | undefined => {
@@ -166,7 +176,7 @@ function listenIn(socket: Socket, watch: Watch, onOver: () => void): void {
       const said = Buffer.isBuffer(chunk) ? reader.read(chunk) : 'over'
       if (said === 'more') return undefined
       over = true
-      onOver()
+      turn.over()
       if (said !== 'over' && said.sqlstate === SQLSTATE.tooManyConnections) {
         if (!mayPass || OWN_LIMIT.includes(said.routine)) waiting = watch.subscriber?.listener(said, from)
       }
@@ -191,17 +201,22 @@ function settled(promise: Promise<unknown>, done: () => void): void {
 
 const LOCAL = ['localhost', '127.0.0.1', '::1']
 
-/** Whether a call of `connect`, with arguments of any of its forms, goes to the address. */
-function leadsTo({ host, port }: Address, args: readonly unknown[]): boolean {
+interface Place extends Destination {
+  readonly path?: unknown
+  readonly port?: unknown
+}
+
+/** Of a call of `connect` with arguments of any of its forms. */
+function destinationOf(args: readonly unknown[]): Place {
   // `net.connect` hands over its arguments as an array.
   const [first, second] = Array.isArray(args[0]) ? (args[0] as unknown[]) : args
-  const options = (typeof first === 'object' && first !== null ? first : { port: first, host: second }) as {
-    readonly path?: unknown
-    readonly port?: unknown
-    readonly host?: unknown
-  }
-  if (host.startsWith('/')) return `${host}/.s.PGSQL.${port}` === (options.path ?? options.port)
-  if (options.path !== undefined || Number(options.port) !== port) return false
-  const to = typeof options.host === 'string' ? options.host : 'localhost'
-  return to === host || (LOCAL.includes(to) && LOCAL.includes(host))
+  if (typeof first === 'object' && first !== null) return first
+  return { port: first, ...(typeof second === 'string' && { host: second }) }
+}
+
+function leadsTo({ host, port }: Address, to: Place): boolean {
+  if (host.startsWith('/')) return `${host}/.s.PGSQL.${port}` === (to.path ?? to.port)
+  if (to.path !== undefined || Number(to.port) !== port) return false
+  const name = typeof to.host === 'string' ? to.host : 'localhost'
+  return name === host || (LOCAL.includes(name) && LOCAL.includes(host))
 }

@@ -98,9 +98,7 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     finish()
     if (waitedMs >= 1_000) display.line(`template ${template} is ready after ${formatDuration(waitedMs)}`)
   })
-  on('budget.waiting', ({ needed, free, holders, elapsedMs }) => {
-    enter('budget', `waiting for ${needed} connections, ${free} are free · ${holders.join('; ')}`, elapsedMs)
-  })
+  on('budget.waiting', (event) => enter('budget', describeWaiting(event), event.elapsedMs))
   on('budget.reserved', ({ waitedMs }) => {
     finish()
     if (waitedMs >= 1_000) display.line(`it is this run's turn after ${formatDuration(waitedMs)}`)
@@ -126,6 +124,17 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     safely(finish)
   }
 }
+
+/** Only tells that a run waits for its connections, a plain line each few seconds, until the returned function is called. */
+export function showWaiting(stream: NodeJS.WritableStream = process.stderr): () => void {
+  const display = plainDisplay(stream, 3_000)
+  return subscribe('budget.waiting', (event) => {
+    if (event.elapsedMs >= display.patienceMs) display.progress(describeWaiting(event), formatDuration(event.elapsedMs))
+  })
+}
+
+const describeWaiting = ({ needed, free, holders }: Events['budget.waiting']): string =>
+  `waiting for ${needed} connections, ${free} are free · ${holders.join('; ')}`
 
 function describeStep({ index, total, name }: MigrationStep): string {
   return `${index}/${total} ${name}`

@@ -47,7 +47,7 @@ test('a pool that fits itself to the server is told no other number', () => {
   const check = connectionsCheck(on('auto', { ...SERVER, maxConnections: 50 }))
   expect(check).toMatchObject({
     status: 'warning',
-    message: expect.stringMatching(/is squeezed, to pool.max 2 and 37 /),
+    message: expect.stringMatching(/fits with smaller pools: pool.max 2 and 37 /),
   })
   expect(check.fixes[0]).toMatch(/^Set max_connections = \d+ /)
 })

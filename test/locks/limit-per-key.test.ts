@@ -150,3 +150,14 @@ test('whatever starts, ends and throws in whatever order: never more than allowe
     { numRuns: 150 },
   )
 })
+
+test.each([
+  [{ max: '10' }, 'max: expected an integer from 1, got "10"'],
+  [{ max: 1, maxWaitng: 3 }, 'maxWaitng: unknown option; accepted: max, maxWaiting'],
+  [undefined, 'options: expected an object such as { max: 5 }, got a value of type undefined'],
+  [null, 'options: expected an object such as { max: 5 }, got null'],
+])('%j is refused', (options, problem) => {
+  expect(() => limitPerKey(options as never)).toThrow(
+    expect.objectContaining({ code: 'TESTDB_CONFIG_INVALID', details: { problems: [problem] } }),
+  )
+})

@@ -263,3 +263,27 @@ test('rolling back to a savepoint frees its lock on this server', async () => {
   expect(await lab.held()).toBe(0)
   await session.query('commit')
 })
+
+test('what begins after the function has returned is outside, also while the section waits for what began before', async () => {
+  const locks = lab.locks({ applicationName: 'later' })
+  const { promise: first, open: endFirst } = gate()
+  const { promise: second, open: beginSecond } = gate()
+  let outside: Promise<void> | undefined
+  const section = locks.withXactLock({
+    key: 'outer',
+    fn: () => {
+      void locks.withXactLock({ key: 'first', fn: () => first })
+      // In the context of the section, but later.
+      void second.then(() => {
+        outside = locks.withXactLock({ key: 'later', fn: () => new Promise(() => undefined) })
+        outside.catch(() => undefined)
+      })
+    },
+  })
+  await eventually('the first one runs', async () => (await lab.count(true)) === 2)
+  beginSecond()
+  await eventually('the later one has a connection of its own', async () => (await lab.backends('later')).length === 2)
+  endFirst()
+  await within('the section does not wait for it', section)
+  await locks.close({ graceMs: 0 })
+})

@@ -195,3 +195,24 @@ test('close cuts what does not end in time', async () => {
   expect(isTestDbError(error) && error.code).toBe('TESTDB_LOCK_LOST')
   await eventually('the backend is gone', async () => (await lab.backends('cut')).length === 0)
 })
+
+test.each([Number.NaN, -1, 1e12, Number.POSITIVE_INFINITY, '5'])(
+  'close does not take %s for a time',
+  async (graceMs) => {
+    const locks = lab.locks()
+    expect(await errorOf(locks.close({ graceMs: graceMs as number }))).toMatchObject({
+      code: 'TESTDB_CONFIG_INVALID',
+      what: expect.stringContaining('graceMs: expected an integer from 0 to 86400000 (ms), got '),
+    })
+    expect(await locks.withXactLock({ key: 'a', fn: () => 'still open' })).toBe('still open')
+  },
+)
+
+test('a section without a function is told so before anything is asked', async () => {
+  const locks = lab.locks({ connectionString: 'postgresql://nobody@127.0.0.1:1/none' })
+  const error = await errorOf(locks.withXactLock({ key: 'a' } as never))
+  expect(error).toMatchObject({
+    code: 'TESTDB_CONFIG_INVALID',
+    what: expect.stringContaining('fn: expected a function'),
+  })
+})

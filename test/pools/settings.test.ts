@@ -92,3 +92,18 @@ test.each(Object.entries(makers))('%s connects to nobody until it is used', asyn
   const made = make({ connectionString: 'postgresql://127.0.0.1:1/app_test' })
   await ('end' in made ? made.end() : made.close())
 })
+
+test('null is no way to leave a connection string out, and a text no way to give it', () => {
+  expect(() => read({ connectionString: null as never })).toThrow(
+    expect.objectContaining({
+      code: 'TESTDB_CONFIG_INVALID',
+      what: expect.stringContaining('connectionString: expected'),
+    }),
+  )
+  for (const make of Object.values(makers)) {
+    expect(() => make(url as never)).toThrow(
+      expect.objectContaining({ details: { problems: [expect.stringContaining('options: expected an object')] } }),
+    )
+    expect(() => make(null as never)).toThrow(expect.objectContaining({ code: 'TESTDB_CONFIG_INVALID' }))
+  }
+})

@@ -12,6 +12,7 @@ import {
   shareOf,
   usableOf,
 } from '../../pools/budget.ts'
+import { connectionLimit } from '../../pools/limits.ts'
 import { plural } from '../../report/format.ts'
 import { type Check, ok, warning, wrong } from './check.ts'
 import type { Table } from './table.ts'
@@ -100,7 +101,11 @@ export function verdict(budget: RunBudget): Check {
   }
   const gets = `pool.max ${share.poolMax} and ${share.connections} connections in all`
   if (fits === 'comfortably') return ok('connections', `${run} fits comfortably, with ${gets}`)
-  return warning('connections', `${run} is squeezed, to ${gets}`, ...fixesFor(budget))
+  const how =
+    share.connectionLimit < connectionLimit(share.poolMax) && need.leased
+      ? 'is squeezed, to'
+      : 'fits with smaller pools:'
+  return warning('connections', `${run} ${how} ${gets}`, ...fixesFor(budget))
 }
 
 function fixesFor({ need, usable, fittingMaxConnections }: RunBudget): string[] {
