@@ -79,7 +79,8 @@ export class Turn {
     // Its owner may have given up meanwhile.
     if (this.#state === 'over' || this.#socket.destroyed) {
       this.#state = 'over'
-      return this.#leave()
+      this.#leave()
+      return
     }
     this.#state = 'running'
     this.#timer = setTimeout(() => this.over(), LONGEST_MS)
