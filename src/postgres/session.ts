@@ -6,7 +6,7 @@ import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
 import { TestDbError } from '../errors.ts'
 import { whileServerIsFull } from './patience.ts'
-import { endsConnection } from './sqlstate.ts'
+import { endsConnection, isSqlState } from './sqlstate.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
 
 /** How soon the server notices, inside a statement, that our process is gone (ms). Below a human's patience, above noise. */
@@ -105,7 +105,7 @@ export class Session implements AsyncDisposable {
     const { fullPatienceMs = FULL_PATIENCE_MS } = options
     const session = await whileServerIsFull(fullPatienceMs, () => Session.#connect(target, options))
     try {
-      await session.batch(configure(options.neutral === true) + (options.begin ?? ''))
+      await session.#configure(configure(options.neutral === true) + (options.begin ?? ''))
       for (const [name, value] of Object.entries(options.settings ?? {})) {
         await session.query('select set_config($1, $2, false)', [name, value])
       }
@@ -114,6 +114,19 @@ export class Session implements AsyncDisposable {
       throw error
     }
     return session
+  }
+
+  /**
+   * A database may have a time limit that is shorter than the first statement of a new backend takes, which is the one that lifts it.
+   * The second time everything it needs is in memory.
+   */
+  async #configure(batch: string): Promise<void> {
+    try {
+      await this.batch(batch)
+    } catch (error) {
+      if (!isSqlState(error, 'queryCanceled')) throw error
+      await this.batch(batch)
+    }
   }
 
   static async #connect(target: ConnectionTarget, options: SessionOptions): Promise<Session> {

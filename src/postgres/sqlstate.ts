@@ -14,6 +14,7 @@ export const SQLSTATE = {
   objectInUse: '55006',
   objectNotInPrerequisiteState: '55000',
   lockNotAvailable: '55P03',
+  queryCanceled: '57014',
   deadlockDetected: '40P01',
   adminShutdown: '57P01',
   crashShutdown: '57P02',

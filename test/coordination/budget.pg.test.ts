@@ -9,6 +9,7 @@ import {
 } from '../../src/coordination/index.ts'
 import type { Session } from '../../src/postgres/index.ts'
 import { spawnActor } from '../helpers/actor.ts'
+import { startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { World } from '../helpers/world.ts'
 
@@ -160,17 +161,24 @@ test('what can never fit fails at once, what takes too long after its time, and 
 })
 
 test('people that testdb does not know are counted; its own sessions and those on its databases are not', async () => {
-  const run = await world.run()
-  const template = await world.template({}, run)
-  const before = await readConnectionFacts(world.session)
-  const lease = await world.acquire(world.context(run, template))
-  const test1 = await world.connect(lease.name, 'role')
-  const ours = await world.open('testdb coordination')
-  expect(await readConnectionFacts(world.session)).toEqual(before)
-  const stranger = await world.open('somebody')
-  expect(await readConnectionFacts(world.session)).toEqual({ ...before, foreign: before.foreign + 1 })
-  const { rows } = await world.session.query(`select current_setting('max_connections')::int as max`)
-  expect(before).toMatchObject({ maxConnections: rows[0]?.max, reserved: 3 })
-  for (const session of [stranger, ours, test1]) await session.close()
-  await run.end()
+  // Sessions of other tests come and go on the server of all.
+  const server = await startPrivatePostgres({ maxConnections: 77 })
+  try {
+    await using own = await World.create(server.admin)
+    const run = await own.run()
+    const template = await own.template({}, run)
+    // The one of this test itself, which has no name of testdb's.
+    const before = { maxConnections: 77, reserved: 3, foreign: 2 }
+    expect(await readConnectionFacts(own.session)).toEqual(before)
+    const lease = await own.acquire(own.context(run, template))
+    const client = await own.connect(lease.name, 'role')
+    const ours = await own.open('testdb coordination')
+    expect(await readConnectionFacts(own.session)).toEqual(before)
+    const stranger = await own.open('somebody')
+    expect(await readConnectionFacts(own.session)).toEqual({ ...before, foreign: 3 })
+    for (const session of [stranger, ours, client]) await session.close()
+    await run.end()
+  } finally {
+    await server.stop()
+  }
 })
