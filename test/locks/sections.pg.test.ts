@@ -110,7 +110,7 @@ test('who waits too long in this process is told so as well, and leaves the queu
 })
 
 test('who gets no connection is told how full the pool is', async () => {
-  const locks = lab.locks({ max: 1, connectionTimeoutMs: 60 })
+  const locks = lab.locks({ max: 1, connectionTimeoutMs: 1_000 })
   await locks.withXactLock({
     key: 'first',
     fn: async () => {

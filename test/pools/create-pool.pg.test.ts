@@ -24,7 +24,7 @@ async function running(name: string): Promise<string[]> {
 
 test('its limits are those of the options', async () => {
   const pool = createPool({
-    ...{ connectionString, max: 2, connectionTimeoutMs: 50, applicationName: 'api' },
+    ...{ connectionString, max: 2, connectionTimeoutMs: 500, applicationName: 'api' },
     ...{ statementTimeoutMs: 1_234, idleInTransactionMs: 2_345 },
   })
   const { rows } = await pool.query(

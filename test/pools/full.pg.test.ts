@@ -94,7 +94,7 @@ test.each(Object.entries(ways))('%s waits while the server is full', async (_, q
 
 test('who waits in vain is told what the server said, in time', async () => {
   const taken = await fill()
-  const pool = openPool(plain, { ...DEFAULT_LIMITS, acquireMs: 60 }, 'waits')
+  const pool = openPool(plain, { ...DEFAULT_LIMITS, acquireMs: 500 }, 'waits')
   expect(sqlstateOf(await errorOf(pool.query('select 1')))).toBe('53300')
   await closePool(pool, 100)
   await empty(taken)

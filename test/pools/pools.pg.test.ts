@@ -87,7 +87,7 @@ test('the server itself limits statements and idle transactions', async () => {
 })
 
 test('who gets no connection is told in time', async () => {
-  const pool = openPool(world.admin, { ...DEFAULT_LIMITS, max: 1, acquireMs: 50 }, 'full')
+  const pool = openPool(world.admin, { ...DEFAULT_LIMITS, max: 1, acquireMs: 500 }, 'full')
   const client = await pool.connect()
   expect((await errorOf(pool.query('select 1'))).message).toContain('timeout')
   client.release()
