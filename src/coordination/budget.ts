@@ -119,10 +119,10 @@ async function attempt(session: Session, { runId, decide, waitTimeoutMs }: Reser
   const mayGo = waitTimeoutMs === 0 || (await isFirst(session, runId))
   const reservation = mayGo ? decide(facts, others) : undefined
   if (reservation) {
-    const { slots, poolMax, connectionLimit, connections } = reservation
+    const { slots, connectionLimit, connections } = reservation
     await session.query(
-      `update testdb.runs set slots = $2, pool_max = $3, connection_limit = $4, connections = $5, waiting_since = null where id = $1`,
-      [runId, slots, poolMax, connectionLimit, connections],
+      `update testdb.runs set slots = $2, connection_limit = $3, connections = $4, waiting_since = null where id = $1`,
+      [runId, slots, connectionLimit, connections],
     )
   } else if (waitTimeoutMs > 0) {
     await session.query(

@@ -74,7 +74,6 @@ create table testdb.runs (
   connections  int not null default 1,
   -- The databases it uses at the same time, and the limit of each; null until it has its part.
   slots        int,
-  pool_max     int,
   connection_limit int,
   -- Set while it waits for its part: who came first is served first.
   waiting_since timestamptz,

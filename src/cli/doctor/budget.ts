@@ -13,16 +13,10 @@ import { printChecks } from './print.ts'
 import { budgetTables, needOf, type RunBudget, runBudget, verdict } from './run-share.ts'
 import { checkServer } from './server.ts'
 import { printTables, type Table } from './table.ts'
-import { type ServerInQuestion, UNCONFIGURED, type WhatIf, whatIf } from './what-if.ts'
+import { type ServerInQuestion, UNCONFIGURED, type WhatIf, type WhatIfQuestion, whatIf } from './what-if.ts'
 import { loadCheck, loadTable, lockPoolCheck, serverCheck, serverTable } from './what-if-checks.ts'
 
-export interface WhatIfOptions {
-  readonly users?: number
-  readonly background?: number
-  readonly maintenance?: number
-  readonly pool?: number
-  readonly pods?: number
-  readonly lockPool?: number
+interface WhatIfOptions extends Omit<WhatIfQuestion, 'server'> {
   readonly maxConnections?: number
 }
 

@@ -14,6 +14,7 @@ import {
 } from '../../pools/budget.ts'
 import { connectionLimit } from '../../pools/limits.ts'
 import { plural } from '../../report/format.ts'
+import { needOf as needOfRun } from '../../run-budget.ts'
 import { type Check, ok, warning, wrong } from './check.ts'
 import type { Table } from './table.ts'
 import { LEAST_POOL } from './what-if.ts'
@@ -32,9 +33,7 @@ export interface RunBudget extends ServerConnections {
 }
 
 /** As many workers as this machine would start at most. */
-export function needOf({ pool, isolation }: Pick<ResolvedConfig, 'pool' | 'isolation'>): Need {
-  return { slots: availableParallelism(), poolMax: pool.max, leased: isolation !== 'shared' }
-}
+export const needOf = (config: ResolvedConfig): Need => needOfRun(config, { slots: availableParallelism() })
 
 export function runBudget(server: ServerConnections, need: Need): RunBudget {
   const usable = usableOf(server)
