@@ -74,7 +74,8 @@ export async function reserveForRun(
       const free = usableOf(facts) - held(others)
       // Half of it must be worth having.
       const half = workers.lasting ? part(Math.floor(free / 2), need, workers) : undefined
-      return half ?? part(free, need, workers)
+      const own = half ?? part(free, need, workers)
+      return own && { ...own, othersAtMost: usableOf(facts) - own.connections }
     },
     describe: (state) => ({ needed: leastOf(need), free: freeOf(state) }),
     exhausted: (state, waitedMs) => exhausted({ need, state, place: session.target, waitedMs }),

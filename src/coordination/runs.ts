@@ -56,12 +56,13 @@ export async function forgetDeadRuns(session: Session): Promise<void> {
   await session.query(`delete from testdb.runs r where not ${isRunAlive('r.id')}`)
 }
 
+export const LIVE_RUNS = `
+  select id, project, runner, template_id as "templateId", pid, host,
+         extract(epoch from now() - started_at)::float as "ageSeconds",
+         connections, slots, connection_limit as "connectionLimit", waiting_since is not null as waiting
+    from testdb.runs r where ${isRunAlive('r.id')} order by started_at`
+
 export async function liveRuns(session: Session): Promise<RunRow[]> {
-  const { rows } = await session.query<RunRow>(
-    `select id, project, runner, template_id as "templateId", pid, host,
-            extract(epoch from now() - started_at)::float as "ageSeconds",
-            connections, slots, connection_limit as "connectionLimit", waiting_since is not null as waiting
-       from testdb.runs r where ${isRunAlive('r.id')} order by started_at`,
-  )
+  const { rows } = await session.query<RunRow>(LIVE_RUNS)
   return rows
 }

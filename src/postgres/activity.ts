@@ -43,9 +43,11 @@ const LEAVE_TIMEOUT_MS = 10_000
 export async function endSessions(session: Session, database: string, which: 'all' | 'busy' = 'all'): Promise<number> {
   const filter = which === 'busy' ? `and state is distinct from 'idle'` : ''
   const { rows } = await session.query<{ pid: number; start: string }>(
+    // Not pg_stat_activity, which takes the server ten times as long to plan: each taking of a database comes here.
     `select pid, backend_start::text as start, pg_terminate_backend(pid)
-       from pg_stat_activity
-      where datname = $1 and pid <> pg_backend_pid() and backend_type = 'client backend' ${filter}`,
+       from pg_stat_get_activity(null)
+      where datid = (select oid from pg_database where datname = $1) and pid <> pg_backend_pid()
+        and backend_type = 'client backend' ${filter}`,
     [database],
   )
   if (rows.length > 0) await waitUntilGone(session, database, rows)

@@ -72,7 +72,7 @@ test('up starts the server and keeps it; the password is printed nowhere', async
       {
         running: true,
         embedded: { major: binaries.major, kept: true, storage: 'disk' },
-        connections: { max: 1000, severity: 'ok' },
+        connections: { max: 1500, severity: 'ok' },
         runs: [],
       },
     ],

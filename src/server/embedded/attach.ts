@@ -72,9 +72,10 @@ export async function probe(state: ServerState, idleMs?: number): Promise<Probe>
     return { found: undefined, reason: messageOf(error), refusal: refusalOf(error) }
   }
   try {
+    // Not pg_stat_activity: planning that view is most of what attaching costs the server.
     const { rows } = await session.query<{ dataDir: string; version: number; supervisor: string | null }>(
       `select current_setting('data_directory') as "dataDir", current_setting('server_version_num')::int as version,
-              (select application_name from pg_stat_activity join pg_locks using (pid)
+              (select (pg_stat_get_activity(pid)).application_name from pg_locks
                 where locktype = 'advisory' and classid = $1 and objid = $2 and objsubid = 2 and granted
                   and database = (select oid from pg_database where datname = current_database())) as supervisor`,
       [LOCK_SPACE.server, SERVER_LOCK.supervisor],

@@ -27,14 +27,14 @@ export interface EmbeddedOptions extends CacheOptions {
   readonly storage?: Storage
   /** TCP port on loopback; another one is taken when it is not free. @default a free one */
   readonly port?: number | undefined
-  /** Connections that the server should take at least. A running server is taken as it is. @default 1000 */
+  /** Connections that the server should take at least. A running server is taken as it is. @default 1500 */
   readonly maxConnections?: number | undefined
   /** Milliseconds that the server outlives its last session; the longest of all who attach counts. */
   readonly idleMs: number
 }
 
 /** Enough for several runs with full pools; see the settings for what one costs. */
-const MAX_CONNECTIONS = 1_000
+const MAX_CONNECTIONS = 1_500
 
 /** Losing a race (a server that stops while we attach) leads to another look; losing it so often means something is broken. */
 const ATTEMPTS = 10

@@ -40,12 +40,12 @@ export function serverSettings(input: SettingsInput): Readonly<Record<string, st
     autovacuum: 'off',
     // Planning with the compiler costs more than any test's query.
     jit: 'off',
-    // For the runs of all terminals: 35 workers with full pools. A slot costs 22 kB of memory, and nothing while it is not used.
+    // For the runs of all terminals: 53 workers with full pools. A slot costs 36 kB of memory, and nothing while it is not used.
     max_connections: String(input.maxConnections),
     shared_buffers: '128MB',
     // A migration of hundreds of tables in one transaction, and a truncate of all of them, hold that many locks.
-    // All connections share them.
-    max_locks_per_transaction: '128',
+    // All connections share them: 48,000. A larger table makes every look at pg_locks slower, by which we tell who lives.
+    max_locks_per_transaction: '32',
 
     // /dev/shm of a container has 64 MB by default, which parallel queries exceed: files in the data folder have no limit
     // and leave nothing behind. macOS and Windows have their own defaults.

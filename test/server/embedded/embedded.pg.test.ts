@@ -72,7 +72,7 @@ test('the settings are in force, whatever the environment says', async () => {
   })
   expect(settings).toMatchObject({
     fsync: 'off',
-    max_connections: '1000',
+    max_connections: '1500',
     listen_addresses: '127.0.0.1',
     dynamic_shared_memory_type: 'mmap',
     server_encoding: 'UTF8',
