@@ -10,6 +10,7 @@ import { connectUrl } from './server/url.ts'
 export async function openServer(config: ResolvedConfig, maxConnections?: number): Promise<Server> {
   const { server } = config
   if (server.kind === 'url') return connectUrl({ url: server.url ?? '', allow: server.allow === true })
+  if (server.kind !== 'embedded') throw new Error(`bug: no way to open a server of kind ${server.kind}`)
   return startEmbedded({
     projectRoot: config.root,
     storage: server.storage ?? 'auto',

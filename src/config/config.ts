@@ -21,8 +21,18 @@ export interface UrlServerConfig {
   readonly allow?: boolean
 }
 
-export type ServerConfig = EmbeddedServerConfig | UrlServerConfig
-export type Isolation = 'database' | 'shared'
+export interface TestcontainersServerConfig {
+  readonly kind: 'testcontainers'
+  /** Image with its tag; its Postgres is 14 or newer, and its entry point takes POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB. @default 'postgres:18' */
+  readonly image?: string
+}
+
+export interface PgMemServerConfig {
+  readonly kind: 'pg-mem'
+}
+
+export type ServerConfig = EmbeddedServerConfig | UrlServerConfig | TestcontainersServerConfig | PgMemServerConfig
+export type Isolation = 'database' | 'schema' | 'shared'
 export type ResetName = 'rows' | 'truncate' | 'rollback' | 'clone' | 'none'
 export type OnDdl = 'defer' | 'recreate'
 export type Scope = 'worker' | 'file' | 'test'
@@ -34,7 +44,10 @@ export interface TestDbConfig {
   readonly migrator?: MigratorDefinition
   /** File (.sql, .js, .ts, …), folder of such files, or function; becomes part of the template. */
   readonly seed?: string | SeedFunction
-  /** `database`: each worker has its own; `shared`: all use the one of the server's URL. @default 'database' */
+  /**
+   * `database`: each worker has its own; `schema`: each worker has a schema of its own in the database of the server's URL, for roles
+   * that may not create databases; `shared`: all use the one of the server's URL. @default 'database'
+   */
   readonly isolation?: Isolation
   /** How a database is put back between tests. @default 'rows', with `isolation: 'shared'` 'none' */
   readonly reset?: ResetName

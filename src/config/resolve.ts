@@ -87,9 +87,9 @@ function findConflicts({ isolation, reset, server, scope }: MergedConfig): Confl
     const why = "because isolation is 'shared' and there is one database for all"
     add('scope', ['scope', 'isolation'], `expected 'worker', ${why}, got '${scope}'`)
   }
-  if (isolation === 'shared' && server.kind !== 'url') {
+  if (isolation !== 'database' && server.kind !== 'url') {
     const needed = "server: { kind: 'url', url: … } or TESTDB_URL"
-    add('isolation', ['isolation', 'server'], `'shared' needs ${needed}, got server: { kind: '${server.kind}' }`)
+    add('isolation', ['isolation', 'server'], `'${isolation}' needs ${needed}, got server: { kind: '${server.kind}' }`)
   }
   if (server.kind === 'url' && server.url === undefined) {
     add('server.url', ['server'], 'expected a connection string here or in TESTDB_URL, got nothing')

@@ -3,7 +3,13 @@
  * `in this version` marks values that are short of the public contract, so that nobody looks for a typing error.
  */
 import * as v from 'valibot'
-import type { EmbeddedServerConfig, TestDbConfig, UrlServerConfig } from './config.ts'
+import type {
+  EmbeddedServerConfig,
+  PgMemServerConfig,
+  TestcontainersServerConfig,
+  TestDbConfig,
+  UrlServerConfig,
+} from './config.ts'
 
 /** Every key must be there: a key that is added to the type without a rule here does not compile. */
 type Entries<T> = Record<keyof T & string, v.GenericSchema>
@@ -34,7 +40,7 @@ const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 const boolean = v.boolean('true or false')
 const variableNames = texts("the name of an environment variable such as 'DATABASE_URL'", VARIABLE_NAME)
 
-export const ISOLATION = { expected: "'database' or 'shared' in this version", values: ['database', 'shared'] } as const
+export const ISOLATION = { expected: "'database', 'schema' or 'shared'", values: ['database', 'schema', 'shared'] } as const
 export const RESET = {
   expected: "'rows', 'truncate', 'rollback', 'clone' or 'none' in this version",
   values: ['rows', 'truncate', 'rollback', 'clone', 'none'],
@@ -70,6 +76,21 @@ const urlEntries = {
   allow: v.optional(boolean),
 } satisfies Entries<UrlServerConfig>
 
+const IMAGE = "the name of an image such as 'postgres:18'"
+const testcontainersEntries = {
+  kind: v.literal('testcontainers'),
+  image: v.optional(v.pipe(v.string(IMAGE), v.regex(/^[^\s]+$/, IMAGE))),
+} satisfies Entries<TestcontainersServerConfig>
+
+const pgMemEntries = { kind: v.literal('pg-mem') } satisfies Entries<PgMemServerConfig>
+
+const serverEntries = {
+  embedded: embeddedEntries,
+  url: urlEntries,
+  testcontainers: testcontainersEntries,
+  'pg-mem': pgMemEntries,
+} as const
+
 const milliseconds = v.optional(integer(MILLISECONDS))
 const poolEntries = {
   max: v.optional(v.union([v.literal('auto'), integer(POOL_MAX)], POOL_MAX.expected)),
@@ -87,11 +108,16 @@ const hashEntries = {
 
 const server = v.variant(
   'kind',
-  [v.objectWithRest(embeddedEntries, v.never()), v.objectWithRest(urlEntries, v.never())],
+  [
+    v.objectWithRest(embeddedEntries, v.never()),
+    v.objectWithRest(urlEntries, v.never()),
+    v.objectWithRest(testcontainersEntries, v.never()),
+    v.objectWithRest(pgMemEntries, v.never()),
+  ],
   (issue) =>
     issue.path === undefined
       ? "an object such as { kind: 'embedded' } or { kind: 'url', url: 'postgres://…' }"
-      : "'embedded' or 'url' in this version",
+      : "'embedded', 'url', 'testcontainers' or 'pg-mem'",
 )
 
 const SEED = 'the path of a file or folder, or a function'
@@ -121,10 +147,10 @@ const configEntries = {
 
 export const configSchema = record(configEntries, "an object such as { reset: 'rows' }")
 
-/** The accepted keys of the object at `path`; `kind` tells the two sorts of server apart. */
+/** The accepted keys of the object at `path`; `kind` tells the sorts of server apart. */
 export function acceptedKeys(path: string, kind?: unknown): readonly string[] {
   if (path === '') return Object.keys(configEntries)
-  if (path === 'server') return Object.keys(kind === 'url' ? urlEntries : embeddedEntries)
+  if (path === 'server') return Object.keys(serverEntries[kind as keyof typeof serverEntries] ?? embeddedEntries)
   const nested: Record<string, object> = { pool: poolEntries, role: roleEntries, hash: hashEntries }
   return Object.keys(nested[path] ?? {})
 }

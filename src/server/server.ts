@@ -2,7 +2,7 @@
 import type { ConnectionTarget } from '../postgres/index.ts'
 
 export interface Server {
-  readonly kind: 'embedded' | 'url'
+  readonly kind: 'embedded' | 'url' | 'testcontainers'
   /** The maintenance database as the admin role: where elections, runs and the registry live. */
   readonly admin: ConnectionTarget
   /**
