@@ -40,7 +40,10 @@ const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 const boolean = v.boolean('true or false')
 const variableNames = texts("the name of an environment variable such as 'DATABASE_URL'", VARIABLE_NAME)
 
-export const ISOLATION = { expected: "'database', 'schema' or 'shared'", values: ['database', 'schema', 'shared'] } as const
+export const ISOLATION = {
+  expected: "'database', 'schema' or 'shared'",
+  values: ['database', 'schema', 'shared'],
+} as const
 export const RESET = {
   expected: "'rows', 'truncate', 'rollback', 'clone' or 'none' in this version",
   values: ['rows', 'truncate', 'rollback', 'clone', 'none'],

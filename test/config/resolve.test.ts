@@ -175,7 +175,7 @@ test('wrong values of the environment fall back to the next source and say so', 
       TESTDB_POOL_MAX: 'ten',
       TESTDB_IDLE: '1e9',
       TESTDB_RESET: 'savepoint',
-      TESTDB_ISOLATION: 'schema',
+      TESTDB_ISOLATION: 'table',
     },
   )
   expect(config).toMatchObject({ pool: { max: 3 }, reset: 'clone', idle: 60_000, isolation: 'database' })
@@ -187,7 +187,7 @@ test('wrong values of the environment fall back to the next source and say so', 
     `TESTDB_POOL_MAX is ignored: expected 'auto', or an integer from 1 to 1000, got "ten".`,
     'TESTDB_IDLE is ignored: expected an integer from 0 to 86400000 (milliseconds), got "1e9".',
     `TESTDB_RESET is ignored: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got "savepoint".`,
-    `TESTDB_ISOLATION is ignored: expected 'database' or 'shared' in this version, got "schema".`,
+    `TESTDB_ISOLATION is ignored: expected 'database', 'schema' or 'shared', got "table".`,
   ])
 })
 

@@ -45,7 +45,7 @@ test('names every problem at once, with path, expectation and value', () => {
     'server.port: expected an integer from 1 to 65535, got 70000',
     `migrator: expected a migrator such as knexMigrator({ directory: 'migrations' }), got "knex"`,
     'seed: expected the path of a file or folder, or a function, got 5',
-    `isolation: expected 'database' or 'shared' in this version, got "databse"`,
+    `isolation: expected 'database', 'schema' or 'shared', got "databse"`,
     `reset: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got null`,
     `pool.max: expected 'auto', or an integer from 1 to 1000, got "ten"`,
     `env[1]: expected the name of an environment variable such as 'DATABASE_URL', got "1BAD"`,
@@ -132,19 +132,16 @@ test.each(['guards', 'report', 'logger', 'onEvent'])('%s is not in this version'
   expect(lines({ [key]: {} })).toEqual([`${key}: this version does not have this key; it ${accepted}`])
 })
 
+const KINDS = `'embedded', 'url', 'testcontainers' or 'pg-mem'`
+
 test.each([
   [
     { reset: 'savepoint' },
     `reset: expected 'rows', 'truncate', 'rollback', 'clone' or 'none' in this version, got "savepoint"`,
   ],
-  [{ isolation: 'schema' }, `isolation: expected 'database' or 'shared' in this version, got "schema"`],
-  [
-    { server: { kind: 'testcontainers' } },
-    `server.kind: expected 'embedded' or 'url' in this version, got "testcontainers"`,
-  ],
-  [{ server: { kind: 'pg-mem' } }, `server.kind: expected 'embedded' or 'url' in this version, got "pg-mem"`],
-  [{ server: {} }, `server.kind: expected 'embedded' or 'url' in this version, got nothing`],
-])('planned value %j', (config, expected) => {
+  [{ server: { kind: 'docker' } }, `server.kind: expected ${KINDS}, got "docker"`],
+  [{ server: {} }, `server.kind: expected ${KINDS}, got nothing`],
+])('a value that is none: %j', (config, expected) => {
   expect(lines(config)).toEqual([expected])
 })
 
