@@ -4,8 +4,9 @@
  */
 import { acquireLease } from './databases/allocator.ts'
 import type { RunContext } from './databases/context.ts'
-import { WorkerDatabase } from './databases/database.ts'
+import { type Database, WorkerDatabase } from './databases/database.ts'
 import { acquireFresh } from './databases/fresh.ts'
+import type { Lease } from './databases/lease.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
 import { isConnectionLoss, isSqlState } from './postgres/index.ts'
 
@@ -18,13 +19,23 @@ export interface AcquireWorkerOptions {
  * Leases a database of the run. Throws `TESTDB_SERVER_UNREACHABLE` when the run's server is gone, `TESTDB_SERVER_LOST` when it
  * goes meanwhile.
  */
-export async function acquireDatabase(context: RunContext, options: AcquireWorkerOptions): Promise<WorkerDatabase> {
-  if (context.shared !== undefined) return new WorkerDatabase(context, context.shared, options.slot)
-  const acquire = context.scope === 'worker' ? acquireLease : acquireFresh
-  const lease = await acquire(context, options.slot).catch((error: unknown) => {
+export async function acquireDatabase(context: RunContext, { slot }: AcquireWorkerOptions): Promise<WorkerDatabase> {
+  const others: WorkerDatabase[] = []
+  try {
+    for (const other of context.others ?? []) {
+      // Two of them may have the same template, and a worker looks for the database that it had before.
+      others.push(await acquireDatabase(other, { slot: `${slot}.${other.name}` }))
+    }
+    return new WorkerDatabase(context, await placeOf(context, slot), slot, others)
+  } catch (error) {
+    for (const other of others) await other.release()
     throw explained(error, context)
-  })
-  return new WorkerDatabase(context, lease, options.slot)
+  }
+}
+
+async function placeOf(context: RunContext, slot: string): Promise<Lease | string> {
+  if (context.shared !== undefined) return context.shared
+  return await (context.scope === 'worker' ? acquireLease(context, slot) : acquireFresh(context, slot))
 }
 
 /** What the driver says of a lost connection, or the server of a template that went with its run's session, means nothing to a user. */
@@ -36,18 +47,20 @@ function explained(error: unknown, { template }: RunContext): unknown {
   return new TestDbError('TESTDB_SERVER_LOST', `this worker got no database: ${why}`, { cause: error })
 }
 
-/** The variables that make unchanged code find the database. */
+/** The variables that make unchanged code find the database, and the others of the worker. */
 export function databaseEnvironment(context: RunContext, database: WorkerDatabase): Record<string, string> {
-  if (context.env === false) return {}
+  const variables: Record<string, string> = {}
+  for (const other of context.others ?? []) setUrl(variables, other, database.named[other.name])
+  if (context.env === false) return variables
   const { host, port, user, password, ssl } = database.target
-  const variables: Record<string, string> = {
-    PGHOST: host,
-    PGPORT: String(port),
-    PGUSER: user,
-    PGDATABASE: database.name,
-  }
+  Object.assign(variables, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database.name })
   if (password !== undefined) variables.PGPASSWORD = password
   if (ssl === false) variables.PGSSLMODE = 'disable'
-  for (const name of context.env) variables[name] = database.url
+  setUrl(variables, context, database)
   return variables
+}
+
+function setUrl(variables: Record<string, string>, { env }: RunContext, database: Database | undefined): void {
+  if (env === false || database === undefined) return
+  for (const name of env) variables[name] = database.url
 }

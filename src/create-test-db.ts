@@ -2,10 +2,11 @@
 import { acquireDatabase } from './acquire.ts'
 import type { TestDbConfig } from './config/config.ts'
 import { resolveConfig } from './config/resolve.ts'
+import type { RunContext } from './databases/context.ts'
 import { type Database, WorkerDatabase } from './databases/database.ts'
 import { showWaiting } from './report/progress.ts'
 import type { DatabasePart } from './run-budget.ts'
-import { startRun } from './testdb.ts'
+import { startRun } from './start-run.ts'
 
 /** A source of databases without a runner. */
 export interface TestDb extends AsyncDisposable {
@@ -50,14 +51,11 @@ export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> 
   }
   return {
     async acquire() {
-      const part = freePart() ?? (await run.reserveOneMore())
+      const part = freePart() ?? (await run.reserveMore(1))
       parts.set(part, 'acquiring')
       let database: WorkerDatabase | undefined
       try {
-        const { context } = run
-        const { poolMax, connectionLimit } = part
-        const own = { ...context, pool: { ...context.pool, max: poolMax }, connectionLimit }
-        database = await acquireDatabase(own, { slot: String(++count) })
+        database = await acquireDatabase(withPart(run.context, part), { slot: String(++count) })
         return database
       } finally {
         parts.set(part, database)
@@ -66,4 +64,10 @@ export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> 
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+function withPart({ others = [], ...context }: RunContext, part: DatabasePart): RunContext {
+  const { poolMax, connectionLimit } = part
+  const own = { ...context, pool: { ...context.pool, max: poolMax }, connectionLimit }
+  return { ...own, others: others.map((other) => withPart(other, part)) }
 }

@@ -95,12 +95,14 @@ export async function reserveBeside(
   session: Session,
   runId: number,
   config: ResolvedConfig,
-  first: Reservation,
+  { first, slots: wantedSlots }: { readonly first: Reservation; readonly slots: number },
 ): Promise<Reservation> {
   const own = config.pool.max === 'auto' ? first.poolMax : config.pool.max
   const limit = Math.max(first.connectionLimit, own <= first.poolMax ? 0 : connectionLimit(own))
-  const connections = 1 + first.slots * (limit - first.connectionLimit)
-  const wanted = { slots: first.slots, poolMax: own, connectionLimit: limit, connections }
+  // Its workers may have several databases each, where those of the first have one.
+  const slots = Math.max(first.slots, wantedSlots)
+  const connections = 1 + slots * limit - first.slots * first.connectionLimit
+  const wanted = { slots, poolMax: own, connectionLimit: limit, connections }
   return await reserveConnections(session, {
     runId,
     waitTimeoutMs: 0,
@@ -109,7 +111,7 @@ export async function reserveBeside(
     describe: (state) => ({ needed: connections, free: freeOf(state) }),
     exhausted: (state) =>
       exhausted({
-        need: { ...needOf(config, first), poolMax: own },
+        need: { ...needOf(config, { slots }), poolMax: own },
         state,
         place: session.target,
         needed: connections,
@@ -121,16 +123,16 @@ export async function reserveBeside(
 export type DatabasePart = Pick<Reservation, 'poolMax' | 'connectionLimit'>
 
 /**
- * A further database for a run that has others in use. It can not wait for anybody, who may wait for it as well; so it takes what
+ * Further databases for a run that has others in use. It can not wait for anybody, who may wait for it as well; so it takes what
  * there is, and rather than nothing the least from the headroom.
  */
-export async function reserveOneMore(
+export async function reserveMore(
   session: Session,
   runId: number,
   config: ResolvedConfig,
-  present: Reservation,
+  { present, databases }: { readonly present: Reservation; readonly databases: number },
 ): Promise<{ readonly reservation: Reservation; readonly part: DatabasePart }> {
-  const need = needOf(config, { slots: 1 })
+  const need = needOf(config, { slots: databases })
   const needed = present.connections - 1 + leastOf(need)
   let part: DatabasePart = present
   const reservation = await reserveConnections(session, {
@@ -143,11 +145,11 @@ export async function reserveOneMore(
       const one = shareOf(free, need) ?? shareOf(least, need)
       if (!one || least > free + headroomOf(facts.maxConnections)) return undefined
       part = one
-      return { ...present, slots: present.slots + 1, connections: present.connections - 1 + one.connections }
+      return { ...present, slots: present.slots + databases, connections: present.connections - 1 + one.connections }
     },
     describe: (state) => ({ needed, free: freeOf(state) }),
     exhausted: (state) => {
-      const slots = present.slots + 1
+      const slots = present.slots + databases
       return exhausted({ need: { ...need, slots }, state, place: session.target, needed, has: present.connections })
     },
   })

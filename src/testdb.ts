@@ -29,7 +29,7 @@ import {
   type DatabasePart,
   reserveBeside,
   reserveForRun,
-  reserveOneMore,
+  reserveMore,
   type Workers,
   wantedConnections,
 } from './run-budget.ts'
@@ -48,8 +48,8 @@ export interface Run extends AsyncDisposable {
   readonly reservation: Reservation
   /** Whether its registry is there. */
   isOn(place: ConnectionTarget): boolean
-  /** Makes its part large enough for one more database at the same time, and says for how much of it. Throws `TESTDB_BUDGET_EXHAUSTED`. */
-  reserveOneMore(): Promise<DatabasePart>
+  /** Makes its part large enough for so many more databases at the same time, and says for how much of each. Throws `TESTDB_BUDGET_EXHAUSTED`. */
+  reserveMore(databases: number): Promise<DatabasePart>
   /** Looks at the migrations again and builds a template if they have changed; true when they had. For watch mode. */
   refresh(): Promise<boolean>
   close(): Promise<void>
@@ -62,11 +62,8 @@ export interface RunOptions extends Workers {
   readonly beside?: readonly Run[]
 }
 
-/**
- * Starts or attaches the server, registers the run, waits for its part of the server's connections, and makes sure that the
- * migrated template is there.
- */
-export async function startRun(config: ResolvedConfig, options: RunOptions): Promise<Run> {
+/** Starts the run of one database; start-run.ts has the whole. */
+export async function startOne(config: ResolvedConfig, options: RunOptions): Promise<Run> {
   const { server, session } = await openSession(config, wantedConnections(config, options))
   try {
     reached('run.connected')
@@ -77,7 +74,7 @@ export async function startRun(config: ResolvedConfig, options: RunOptions): Pro
     reached('run.registered')
     const first = options.beside?.find((run) => run.isOn(session.target))?.reservation
     const reservation = first
-      ? await reserveBeside(session, runId, config, first)
+      ? await reserveBeside(session, runId, config, { first, slots: options.slots })
       : await reserveForRun(session, runId, config, options)
     const reset = await usableReset(session, config.reset)
     const run = new ActiveRun({ config, server, session, role, runId, reset, reservation })
@@ -138,12 +135,12 @@ class ActiveRun implements Run {
     return own.host === host && own.port === port && own.database === database
   }
 
-  reserveOneMore(): Promise<DatabasePart> {
+  reserveMore(databases: number): Promise<DatabasePart> {
     const grown = this.#growing.then(async () => {
       // On the run's own session a sweep or the queue of spares may be at work, which a transaction would break.
       const options = { applicationName: 'testdb coordination', neutral: true }
       const { reservation, part } = await withSession(this.#server.admin, options, (session) =>
-        reserveOneMore(session, this.#runId, this.config, this.reservation),
+        reserveMore(session, this.#runId, this.config, { present: this.reservation, databases }),
       )
       this.reservation = reservation
       return part
@@ -194,6 +191,7 @@ class ActiveRun implements Run {
     this.#context = {
       runId: this.#runId,
       project: config.project,
+      name: config.databaseName,
       projectRoot: config.root,
       admin: this.#server.admin,
       address: this.#server.address,

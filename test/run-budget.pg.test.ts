@@ -3,9 +3,11 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { TestDbConfig } from '../src/config/config.ts'
 import { resolveConfig } from '../src/config/resolve.ts'
 import { createTestDb } from '../src/create-test-db.ts'
+import { sqlMigrator } from '../src/migrators/index.ts'
 import { formatUrl, Session, withSession } from '../src/postgres/index.ts'
 import { ANCESTORS_VARIABLE, withAncestor } from '../src/run-budget.ts'
-import { type Run, type RunOptions, startRun } from '../src/testdb.ts'
+import { startRun } from '../src/start-run.ts'
+import type { Run, RunOptions } from '../src/testdb.ts'
 import { type PrivatePostgres, startPrivatePostgres } from './helpers/private-postgres.ts'
 import { type ProjectFolder, projectFolder } from './helpers/project-folder.ts'
 import { collect, errorOf, within } from './helpers/wait.ts'
@@ -109,6 +111,21 @@ test('a further run of the same process takes the part of the first over instead
   expect(second.reservation).toEqual({ ...first.reservation, connections: 1 })
   const larger = await errorOf(start({ slots: 2, beside: [first] }, { pool: { max: 20 } }))
   expect(larger).toMatchObject({ code: 'TESTDB_BUDGET_EXHAUSTED' })
+})
+
+test('several databases for each worker are counted, also beside a run that has one for each', async () => {
+  const migrator = sqlMigrator({ directory: 'migrations' })
+  const databases = { main: { migrator }, second: { migrator } }
+  const several = await start({ slots: 1 }, { databases })
+  expect(several.reservation).toEqual({ slots: 2, poolMax: 10, connectionLimit: 24, connections: 1 + 2 * 25 })
+  expect(several.context.others).toMatchObject([{ name: 'second', connectionLimit: 24, pool: { max: 10 } }])
+  await runs.pop()?.close()
+  const small = { pool: { max: 1 } }
+  const first = await start({ slots: 2 }, small)
+  const beside = await start({ slots: 2, beside: [first] }, { ...small, databases })
+  expect(beside.reservation).toEqual({ slots: 4, poolMax: 1, connectionLimit: 6, connections: 1 + 2 * 6 })
+  const tooMany = await errorOf(start({ slots: 10, beside: [first] }, { ...small, databases }))
+  expect(tooMany).toMatchObject({ code: 'TESTDB_BUDGET_EXHAUSTED' })
 })
 
 test('a run inside the command of another one does not wait for it', async () => {

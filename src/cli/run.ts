@@ -9,7 +9,7 @@ import type { WorkerDatabase } from '../databases/database.ts'
 import { endSessions } from '../postgres/index.ts'
 import { showProgress } from '../report/progress.ts'
 import { ANCESTORS_VARIABLE, withAncestor } from '../run-budget.ts'
-import { startRun } from '../testdb.ts'
+import { startRun } from '../start-run.ts'
 import { runChild } from './child.ts'
 import { describeError } from './describe-error.ts'
 import { type CommonOptions, loadProject } from './project.ts'
@@ -44,9 +44,8 @@ export async function run(words: readonly string[], options: CommonOptions, term
 
 /** What the command left running would write into the next test, and its locks would keep the reset waiting. */
 async function giveBack(database: WorkerDatabase): Promise<void> {
-  const { lease } = database
   try {
-    if (lease) await endSessions(lease.session, lease.name)
+    for (const { lease } of database.all) if (lease) await endSessions(lease.session, lease.name)
   } finally {
     await database.release()
   }

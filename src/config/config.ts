@@ -37,11 +37,29 @@ export type ResetName = 'rows' | 'truncate' | 'rollback' | 'clone' | 'none'
 export type OnDdl = 'defer' | 'recreate'
 export type Scope = 'worker' | 'file' | 'test'
 
+/** One of several databases of a project: what would otherwise be said of the only one. */
+export interface NamedDatabaseConfig {
+  readonly migrator: MigratorDefinition
+  readonly seed?: string | SeedFunction
+  /** Variables that get its URL. @default DATABASE_URL for the first one, AUDIT_DATABASE_URL for one that is called `audit` */
+  readonly env?: readonly string[] | false
+  readonly extensions?: readonly string[]
+  readonly hash?: TestDbConfig['hash']
+}
+
+/** The keys that each of several databases has for itself. */
+export const PER_DATABASE = ['migrator', 'seed', 'env', 'extensions', 'hash.include', 'hash.env'] as const
+
 /** The argument of `defineConfig`. Every key is optional. */
 export interface TestDbConfig {
   readonly server?: ServerConfig
   /** How the template is migrated. Default: detected from the project, and printed once. */
   readonly migrator?: MigratorDefinition
+  /**
+   * Several databases for each worker, by names of your choice, instead of `migrator`, `seed`, `env`, `extensions` and `hash` for one.
+   * `db` is the first, `db.named.audit` the one that is called `audit`.
+   */
+  readonly databases?: Readonly<Record<string, NamedDatabaseConfig>>
   /** File (.sql, .js, .ts, …), folder of such files, or function; becomes part of the template. */
   readonly seed?: string | SeedFunction
   /**
@@ -116,6 +134,10 @@ export interface ResolvedConfig {
   readonly extensions: readonly string[]
   readonly hash: { readonly include: readonly string[]; readonly env: readonly string[] }
   readonly idle: number
+  /** What the configuration calls the database that all of this is about; `main` where it has no `databases`. */
+  readonly databaseName: string
+  /** The same for each further database of the project. */
+  readonly others: readonly ResolvedConfig[]
   /** Where each value came from, by its path (`pool.max`): for `testdb doctor`. */
   readonly origins: Readonly<Record<string, 'option' | 'environment' | 'file' | 'default'>>
 }

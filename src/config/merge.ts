@@ -12,7 +12,10 @@ export interface Layers {
   readonly ci: boolean
 }
 
-export type MergedConfig = Omit<ResolvedConfig, 'root' | 'file' | 'project' | 'environment'>
+export type MergedConfig = Omit<
+  ResolvedConfig,
+  'root' | 'file' | 'project' | 'environment' | 'databaseName' | 'others'
+> & { readonly databases: TestDbConfig['databases'] | undefined }
 type Origin = ResolvedConfig['origins'][string]
 
 /**
@@ -46,6 +49,7 @@ export function merge(layers: Layers): MergedConfig {
   return {
     server,
     migrator: pick('migrator', (c) => c.migrator, undefined),
+    databases: pick('databases', (c) => c.databases, undefined),
     seed: pick('seed', (c) => c.seed, undefined),
     isolation,
     reset: pick('reset', (c) => c.reset, isolation === 'shared' ? 'none' : 'rows'),

@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { ResolvedConfig, TestDbConfig } from './config.ts'
+import { conflictsOfDatabases, eachDatabase } from './databases.ts'
 import { type Environment, readEnvironment, variableName } from './environment.ts'
 import { loadConfig } from './load.ts'
 import { type Layers, type MergedConfig, merge } from './merge.ts'
@@ -32,13 +33,10 @@ export async function resolveConfig(request: ResolveOptions = {}): Promise<Resol
   const { config, conflicts } = settle(layers, [...option.problems, ...file.problems])
   const problems = [...option.problems, ...file.problems, ...conflicts]
   if (problems.length > 0) throw invalid(problems, loaded.file)
-  return Object.freeze({
-    root: loaded.root,
-    file: loaded.file,
-    project: loaded.project,
-    environment: env.NODE_ENV || 'test',
-    ...config,
-  })
+  const { databases, ...rest } = config
+  const { root, project } = loaded
+  const whole = { root, file: loaded.file, project, environment: env.NODE_ENV || 'test', ...rest }
+  return Object.freeze(eachDatabase(whole, databases))
 }
 
 /** The problems of one source, and what is left of it without them, so that the rest can still be checked together. */
@@ -61,7 +59,7 @@ function settle(layers: Layers, known: readonly Problem[]): { config: MergedConf
   const conflicts = findConflicts(config).filter(({ between }) => !between.some((key) => wrong.has(key)))
   for (const conflict of conflicts) {
     const key = conflict.between.find((name) => name !== 'server' && config.origins[name] === 'environment')
-    if (key === undefined || key === 'server') continue
+    if (key === undefined || key === 'server' || key === 'databases') continue
     publish('warning.raised', { message: `${variableName(key)} is ignored: ${formatProblem(conflict)}.` })
     const { [key]: _ignored, ...environment } = layers.environment
     return settle({ ...layers, environment }, known)
@@ -71,10 +69,11 @@ function settle(layers: Layers, known: readonly Problem[]): { config: MergedConf
 
 interface Conflict extends SourceProblem {
   /** The keys that do not go together, the one to give up first. */
-  readonly between: readonly ('reset' | 'isolation' | 'server' | 'scope')[]
+  readonly between: readonly ('reset' | 'isolation' | 'server' | 'scope' | 'databases')[]
 }
 
-function findConflicts({ isolation, reset, server, scope }: MergedConfig): Conflict[] {
+function findConflicts(config: MergedConfig): Conflict[] {
+  const { isolation, reset, server, scope } = config
   const conflicts: Conflict[] = []
   const add = (path: string, between: Conflict['between'], message: string): void => {
     conflicts.push({ path, between, message, source: 'all values together' })
@@ -94,6 +93,7 @@ function findConflicts({ isolation, reset, server, scope }: MergedConfig): Confl
   if (server.kind === 'url' && server.url === undefined) {
     add('server.url', ['server'], 'expected a connection string here or in TESTDB_URL, got nothing')
   }
+  for (const message of conflictsOfDatabases(config, config.databases)) add('databases', ['databases'], message)
   return conflicts
 }
 

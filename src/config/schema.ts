@@ -5,6 +5,7 @@
 import * as v from 'valibot'
 import type {
   EmbeddedServerConfig,
+  NamedDatabaseConfig,
   PgMemServerConfig,
   TestcontainersServerConfig,
   TestDbConfig,
@@ -126,9 +127,34 @@ const server = v.variant(
 const SEED = 'the path of a file or folder, or a function'
 const seed = v.union([v.pipe(v.string(), v.regex(NOT_BLANK, SEED)), v.function()], SEED)
 
+const migrator = v.custom(isMigrator, "a migrator such as knexMigrator({ directory: 'migrations' })")
+const env = v.optional(
+  v.union(
+    [v.literal(false), variableNames],
+    "false, or an array of names of environment variables such as ['DATABASE_URL']",
+  ),
+)
+const extensions = v.optional(texts("the name of an extension such as 'pg_trgm'", NOT_BLANK))
+const hash = v.optional(record(hashEntries, "an object such as { include: ['db/**/*.sql'] }"))
+
+const namedEntries = {
+  migrator,
+  seed: v.optional(seed),
+  env,
+  extensions,
+  hash,
+} satisfies Entries<NamedDatabaseConfig>
+const DATABASE_NAME = "names such as 'audit': a letter, then letters, digits and _"
+const databases = v.record(
+  v.pipe(v.string(), v.regex(/^[A-Za-z]\w*$/, DATABASE_NAME)),
+  record(namedEntries, 'an object such as { migrator: sqlMigrator({ … }) }'),
+  'an object such as { main: { migrator: … }, audit: { migrator: … } }',
+)
+
 const configEntries = {
   server: v.optional(server),
-  migrator: v.optional(v.custom(isMigrator, "a migrator such as knexMigrator({ directory: 'migrations' })")),
+  migrator: v.optional(migrator),
+  databases: v.optional(databases),
   seed: v.optional(seed),
   isolation: v.optional(v.picklist(ISOLATION.values, ISOLATION.expected)),
   reset: v.optional(v.picklist(RESET.values, RESET.expected)),
@@ -136,15 +162,10 @@ const configEntries = {
   scope: v.optional(v.picklist(SCOPE.values, SCOPE.expected)),
   keepOnFailure: v.optional(boolean),
   pool: v.optional(record(poolEntries, 'an object such as { max: 10 }')),
-  env: v.optional(
-    v.union(
-      [v.literal(false), variableNames],
-      "false, or an array of names of environment variables such as ['DATABASE_URL']",
-    ),
-  ),
+  env,
   role: v.optional(record(roleEntries, 'an object such as { superuser: true }')),
-  extensions: v.optional(texts("the name of an extension such as 'pg_trgm'", NOT_BLANK)),
-  hash: v.optional(record(hashEntries, "an object such as { include: ['db/**/*.sql'] }")),
+  extensions,
+  hash,
   idle: v.optional(integer(IDLE)),
 } satisfies Entries<TestDbConfig>
 
@@ -154,6 +175,8 @@ export const configSchema = record(configEntries, "an object such as { reset: 'r
 export function acceptedKeys(path: string, kind?: unknown): readonly string[] {
   if (path === '') return Object.keys(configEntries)
   if (path === 'server') return Object.keys(serverEntries[kind as keyof typeof serverEntries] ?? embeddedEntries)
+  if (/^databases\.\w+$/.test(path)) return Object.keys(namedEntries)
+  if (/^databases\.\w+\.hash$/.test(path)) return Object.keys(hashEntries)
   const nested: Record<string, object> = { pool: poolEntries, role: roleEntries, hash: hashEntries }
   return Object.keys(nested[path] ?? {})
 }

@@ -11,6 +11,10 @@ export interface RunContext {
   readonly project: string
   /** Where the user's own packages (Knex) are found. */
   readonly projectRoot: string
+  /** What the configuration calls this database. */
+  readonly name: string
+  /** The same for the further databases that each worker has beside this one. */
+  readonly others?: readonly RunContext[]
   /** The maintenance database as the admin. */
   readonly admin: ConnectionTarget
   /** Where tests connect to: any driver takes it. */

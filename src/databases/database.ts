@@ -15,48 +15,15 @@ import {
 } from '../postgres/index.ts'
 import { driverClient, OwnWork } from '../postgres/own-work.ts'
 import { type RunContext, testTarget } from './context.ts'
+import type { Checkpoint, Database } from './contract.ts'
 import type { Lease } from './lease.ts'
 import { callOnReset } from './on-reset.ts'
 import { rollBack } from './reset/rollback.ts'
 
+export type { Checkpoint, Database } from './contract.ts'
+
 /** How long `release()` waits for connections that a test never gave back, before it cuts them (ms). */
 const CLOSE_GRACE_MS = 2_000
-
-/** A migrated database that nobody else uses. Closed, with everything opened through it, by `release()` or by the runner. */
-export interface Database extends AsyncDisposable {
-  /** Name of the database on the server. */
-  readonly name: string
-  /** Connection string for any driver or ORM. */
-  readonly url: string
-  /** The same as separate fields, with testdb's caps and time limits, for `new pg.Pool(db.connection)`. */
-  readonly connection: Readonly<Record<string, unknown>>
-  /** A capped `pg.Pool`, made on first use and closed by testdb. */
-  readonly pool: Pool
-  /** Runs one statement on `pool`. */
-  query<R extends Record<string, unknown> = Record<string, unknown>>(
-    sql: string,
-    values?: readonly unknown[],
-  ): Promise<{ rows: R[]; rowCount: number | null }>
-  /** A capped Knex instance, made on first use with the project's own Knex and closed by testdb. Throws `TESTDB_PEER_MISSING`. */
-  knex(): Knex
-  /** The configuration of `knex()`, for code that makes its own instance. */
-  knexConfig(): Knex.Config
-  /** Puts the database back to the migrated state. Runners call it after each test. Throws `TESTDB_RESET_FAILED`, `TESTDB_LEASE_LOST`. */
-  reset(): Promise<void>
-  /**
-   * Remembers the present state: `reset()` returns to it, until the checkpoint is released. Data of `beforeAll` hooks needs none,
-   * runners remember it. Throws `TESTDB_CHECKPOINT_FAILED`.
-   */
-  checkpoint(): Promise<Checkpoint>
-  /** Closes what was opened and gives the database back. */
-  release(): Promise<void>
-}
-
-/** A remembered state of a database. */
-export interface Checkpoint extends AsyncDisposable {
-  /** Puts the database back to the state before this checkpoint, and forgets those made after it. */
-  release(): Promise<void>
-}
 
 export class WorkerDatabase implements Database {
   readonly name: string
@@ -74,9 +41,12 @@ export class WorkerDatabase implements Database {
   /** What was asked of `pool` and `knex()` and has no answer yet. */
   readonly #own = new OwnWork()
   #released = false
+  /** The worker's further databases; empty for each of those. */
+  readonly #others: readonly WorkerDatabase[]
 
-  constructor(context: RunContext, place: Lease | string, slot: string) {
+  constructor(context: RunContext, place: Lease | string, slot: string, others: readonly WorkerDatabase[] = []) {
     this.#context = context
+    this.#others = others
     this.#lease = typeof place === 'string' ? undefined : place
     this.name = typeof place === 'string' ? place : place.name
     this.#target = testTarget(context, this.name)
@@ -92,6 +62,15 @@ export class WorkerDatabase implements Database {
 
   get lease(): Lease | undefined {
     return this.#lease
+  }
+
+  /** Those of the worker: this one first. */
+  get all(): readonly WorkerDatabase[] {
+    return [this, ...this.#others]
+  }
+
+  get named(): Readonly<Record<string, WorkerDatabase>> {
+    return Object.fromEntries(this.all.map((one) => [one.#context.name, one]))
   }
 
   get target(): ConnectionTarget {
@@ -139,19 +118,22 @@ export class WorkerDatabase implements Database {
   }
 
   async reset(): Promise<void> {
+    await Promise.all(this.all.map((one) => one.#reset()))
+    await callOnReset()
+  }
+
+  async #reset(): Promise<void> {
     this.#assertHeld()
     await this.#own.ended()
     if (this.#rollsBack) await this.#rollBack(this.#transaction?.level ?? 0)
     else await this.#lease?.reset()
-    await callOnReset()
   }
 
-  /** A test has ended: forgets the checkpoints above `level` and puts the database back. */
+  /** A test has ended: forgets the checkpoints above `level` and puts this database back; the others have levels of their own. */
   async resetAfter(test: string, level: number): Promise<void> {
     await this.#own.ended()
     if (this.#rollsBack) await this.#rollBack(0, test)
     else await this.#lease?.rewind(level, test)
-    await callOnReset()
   }
 
   /** Somebody else may have it by now; and who would close what is opened? */
@@ -179,16 +161,23 @@ export class WorkerDatabase implements Database {
   }
 
   async checkpoint(): Promise<Checkpoint> {
+    const checkpoints = await Promise.all(this.all.map((one) => one.#checkpoint()))
+    const release = async (): Promise<void> => {
+      await Promise.all(checkpoints.map((one) => one.release()))
+    }
+    return { release, [Symbol.asyncDispose]: release }
+  }
+
+  async #checkpoint(): Promise<Pick<Checkpoint, 'release'>> {
     this.#assertHeld()
     const lease = this.#lease
     if (!lease) throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `the database ${this.name} is shared with others`)
     const shared = this.#shared()
     if (shared) return await this.#savepoint(shared)
-    const release = await lease.mark()
-    return { release, [Symbol.asyncDispose]: release }
+    return { release: await lease.mark() }
   }
 
-  async #savepoint(shared: SharedTransaction): Promise<Checkpoint> {
+  async #savepoint(shared: SharedTransaction): Promise<Pick<Checkpoint, 'release'>> {
     const checkpoint = await shared.checkpoint().catch((cause: unknown) => {
       throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `no checkpoint of ${this.name}: ${messageOf(cause)}`, { cause })
     })
@@ -196,7 +185,7 @@ export class WorkerDatabase implements Database {
       const before = this.#transaction?.levelBelow(checkpoint)
       if (before !== undefined) await this.#rollBack(before)
     }
-    return { release, [Symbol.asyncDispose]: release }
+    return { release }
   }
 
   /** Closes the pools that were made on first use; the database stays leased. */
@@ -215,6 +204,11 @@ export class WorkerDatabase implements Database {
   }
 
   async release(): Promise<void> {
+    const released = await Promise.allSettled(this.all.map((one) => one.#release()))
+    for (const one of released) if (one.status === 'rejected') throw one.reason
+  }
+
+  async #release(): Promise<void> {
     this.#released = true
     try {
       await this.closePools()

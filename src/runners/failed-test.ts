@@ -21,6 +21,13 @@ const CAP = 100
 const NAME_BYTES = 120
 
 export async function reportFailure(context: RunContext, database: WorkerDatabase, test: FailedTest): Promise<void> {
+  for (const one of [context, ...(context.others ?? [])]) {
+    const own = database.named[one.name]
+    if (own) await reportOne(one, own, test)
+  }
+}
+
+async function reportOne(context: RunContext, database: WorkerDatabase, test: FailedTest): Promise<void> {
   const { lease } = database
   if (!lease || (!context.keepOnFailure && !lease.strategy.changes)) return
   try {
@@ -58,10 +65,11 @@ function placeOf(context: RunContext, name: string): string {
 
 const print = (line: string): void => void process.stderr.write(`testdb: ${line}\n`)
 
-function writeJson({ projectRoot }: RunContext, postmortem: Postmortem): string | undefined {
+function writeJson({ projectRoot, name }: RunContext, postmortem: Postmortem): string | undefined {
   if (!postmortem.changes || postmortem.changes.length === 0) return undefined
   const folder = join(projectRoot, 'node_modules', '.cache', 'testdb-failures')
-  const file = join(folder, fileName(relative(projectRoot, postmortem.file), postmortem))
+  const place = relative(projectRoot, postmortem.file)
+  const file = join(folder, fileName([...(name === 'main' ? [] : [name]), place], postmortem))
   try {
     mkdirSync(folder, { recursive: true })
     // A URL has a password.
@@ -74,8 +82,8 @@ function writeJson({ projectRoot }: RunContext, postmortem: Postmortem): string 
 }
 
 /** The hash tells those apart that differ in what can not be a part of a file's name. */
-function fileName(file: string, { blocks = [], test }: Pick<Postmortem, 'blocks' | 'test'>): string {
-  const names = [file, ...blocks, test]
+function fileName(place: readonly string[], { blocks = [], test }: Pick<Postmortem, 'blocks' | 'test'>): string {
+  const names = [...place, ...blocks, test]
   let readable = ''
   // The end says most.
   for (const character of [...names.join(' ').replace(/[^\p{L}\p{N}.-]+/gu, '-')].reverse()) {

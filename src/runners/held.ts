@@ -7,5 +7,5 @@ import type { WorkerDatabase } from '../databases/database.ts'
  */
 export function assertHeld(database: WorkerDatabase | undefined): void {
   // Asking for its session is what throws.
-  void database?.lease?.session
+  for (const one of database?.all ?? []) void one.lease?.session
 }

@@ -116,7 +116,12 @@ function outsideOf(state: State): Place {
   return state.outside
 }
 
-async function tell({ address, admin, pool }: RunContext, { who, database }: Place, refusal: Refusal): Promise<void> {
+async function tell(
+  { address, admin, pool }: RunContext,
+  { who, database: first }: Place,
+  refusal: Refusal,
+): Promise<void> {
+  const database = first?.all.find(({ name }) => mentions(refusal.message, name)) ?? first
   const pools = database ? countPools(database.name, address.port) : 0
   const census = await ask(admin, database).catch(() => undefined)
   const { message } = explainRefusal({ who, refusal, database: database?.name, poolMax: pool.max, pools, census })

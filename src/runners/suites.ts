@@ -8,6 +8,7 @@
  * Runners do not tell when a block is left; it shows when the next hook or test is about to run, which is early enough.
  */
 import type { WorkerDatabase } from '../databases/database.ts'
+import { callOnReset } from '../databases/on-reset.ts'
 import { messageOf } from '../errors.ts'
 import { publish } from '../events.ts'
 
@@ -17,8 +18,40 @@ interface Entered<Block> {
   level: number | undefined
 }
 
-/** `Block`: a describe block, or a file, as the runner knows it. */
+/** The same for each database of the worker. `Block`: a describe block, or a file, as the runner knows it. */
 export class Suites<Block> {
+  /** The first database last: when it was put back, the others were. */
+  readonly #each: readonly SuitesOfOne<Block>[]
+
+  constructor(database: WorkerDatabase, nameOf: (block: Block) => string) {
+    this.#each = [...database.all].reverse().map((one) => new SuitesOfOne(one, nameOf))
+  }
+
+  /** The hooks of the last block of the path are about to run. */
+  async enter(path: readonly Block[]): Promise<void> {
+    for (const one of this.#each) await one.enter(path)
+  }
+
+  /** A test inside of these blocks, from the file inwards, is about to run. Only blocks with hooks count. */
+  async at(path: readonly Block[]): Promise<void> {
+    let put = false
+    for (const one of this.#each) put = (await one.at(path)) || put
+    if (put) await callOnReset()
+  }
+
+  /** The `afterAll` hooks of a block are about to run; `path` ends with it, if it has hooks before its tests, too. */
+  async leave(path: readonly Block[], block: Block): Promise<void> {
+    for (const one of this.#each) await one.leave(path, block)
+  }
+
+  /** A test has ended: puts the databases back to what it began with. */
+  async leaveTest(name: string): Promise<void> {
+    for (const one of this.#each) await one.leaveTest(name)
+    await callOnReset()
+  }
+}
+
+class SuitesOfOne<Block> {
   readonly #database: WorkerDatabase
   readonly #nameOf: (block: Block) => string
   readonly #entered: Entered<Block>[] = []
@@ -30,7 +63,6 @@ export class Suites<Block> {
     this.#nameOf = nameOf
   }
 
-  /** The hooks of the last block of the path are about to run. */
   async enter(path: readonly Block[]): Promise<void> {
     const block = path.at(-1)
     await this.at(path.slice(0, -1))
@@ -38,28 +70,28 @@ export class Suites<Block> {
       this.#entered.push({ block, level: undefined })
   }
 
-  /** A test inside of these blocks, from the file inwards, is about to run. Only blocks with hooks count. */
-  async at(path: readonly Block[]): Promise<void> {
+  /** True when the database was put back. */
+  async at(path: readonly Block[]): Promise<boolean> {
     const lease = this.#database.lease
     const left = this.#entered.findIndex(({ block }, place) => block !== path[place])
     if (left >= 0) this.#entered.splice(left)
     // A database that had to be replaced has none of the checkpoints any more.
     for (const one of this.#entered) if ((one.level ?? 0) > (lease?.level ?? 0)) one.level = lease?.level
-    if (left >= 0 || this.#written !== undefined) {
+    const outdated = left >= 0 || this.#written !== undefined
+    if (outdated) {
       await this.#database.resetAfter(this.#written ?? 'the hooks of a block', this.#level)
       this.#written = undefined
     }
-    if (!lease?.strategy.checkpoints) return
+    if (!lease?.strategy.checkpoints) return outdated
     for (const one of this.#entered) one.level ??= await this.#remember(one.block)
+    return outdated
   }
 
-  /** The `afterAll` hooks of a block are about to run; `path` ends with it, if it has hooks before its tests, too. */
   async leave(path: readonly Block[], block: Block): Promise<void> {
     await this.at(path)
     this.#written = `afterAll of ${this.#nameOf(block)}`
   }
 
-  /** A test has ended: puts the database back to what it began with. */
   async leaveTest(name: string): Promise<void> {
     await this.#database.resetAfter(name, this.#level)
   }

@@ -8,6 +8,7 @@
 import { acquireDatabase, databaseEnvironment } from '../acquire.ts'
 import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
+import { callOnReset } from '../databases/on-reset.ts'
 import { subscribe } from '../events.ts'
 import { endRefusals, watchRefusals } from './refused.ts'
 
@@ -39,7 +40,7 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
   const before = store[STATE]
   if (before) {
     if (isSameTemplate(before.context, context)) {
-      await before.database.lease?.resume()
+      for (const { lease } of before.database.all) await lease?.resume()
       before.inUse = true
       watchRefusals(context, before.database)
       return before.database
@@ -66,26 +67,41 @@ export async function leaveFile(stays: boolean): Promise<void> {
   if (!state) return
   if (stays) {
     state.inUse = false
-    await state.database.closePools()
-    await state.database.lease?.settle()
+    for (const database of state.database.all) {
+      await database.closePools()
+      await database.lease?.settle()
+    }
     return
   }
   store[STATE] = undefined
   await state.database.release()
 }
 
+/** A test has ended, where no blocks are known: puts the worker's databases back to the migrated state. */
+export async function resetAfter(database: WorkerDatabase, test: string): Promise<void> {
+  for (const one of [...database.all].reverse()) await one.resetAfter(test, 0)
+  await callOnReset()
+}
+
 /** A reserved name that no resolver knows, so that what connects to it says where it is. */
 const NOWHERE = 'no-database-outside-of-a-test-with-scope-test.invalid'
 
 /** Until a test has its database the environment must not lead to one that somebody else has put there. */
-export function hideDatabase({ env }: RunContext): void {
+export function hideDatabase({ env, others = [] }: RunContext): void {
+  others.forEach(hideUrl)
   if (env === false) return
   Object.assign(process.env, { PGHOST: NOWHERE, PGDATABASE: 'none' })
-  for (const name of env) process.env[name] = `postgres://${NOWHERE}/none`
+  hideUrl({ env })
+}
+
+function hideUrl({ env }: Pick<RunContext, 'env'>): void {
+  for (const name of env || []) process.env[name] = `postgres://${NOWHERE}/none`
 }
 
 const isSameTemplate = (a: RunContext, b: RunContext): boolean =>
-  a.template?.id === b.template?.id && a.shared === b.shared
+  a.template?.id === b.template?.id &&
+  a.shared === b.shared &&
+  (a.others ?? []).every((other, place) => other.template?.id === b.others?.[place]?.template?.id)
 
 let printing = false
 

@@ -18,6 +18,8 @@ test('defaults', async () => {
     file: undefined,
     project: basename(config.root),
     environment: 'test',
+    databaseName: 'main',
+    others: [],
     server: { kind: 'embedded' },
     migrator: undefined,
     seed: undefined,
@@ -40,7 +42,7 @@ test('defaults', async () => {
     hash: { include: [], env: [] },
     idle: 60_000,
     origins: Object.fromEntries(
-      'server.kind isolation env migrator seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle'
+      'server.kind isolation env migrator databases seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle'
         .split(' ')
         .map((path) => [path, 'default']),
     ),

@@ -126,7 +126,7 @@ test('every unknown key is named, not only the first', () => {
 })
 
 const accepted =
-  'accepts `server`, `migrator`, `seed`, `isolation`, `reset`, `onDdl`, `scope`, `keepOnFailure`, `pool`, `env`, `role`, `extensions`, `hash`, `idle`'
+  'accepts `server`, `migrator`, `databases`, `seed`, `isolation`, `reset`, `onDdl`, `scope`, `keepOnFailure`, `pool`, `env`, `role`, `extensions`, `hash`, `idle`'
 
 test.each(['guards', 'report', 'logger', 'onEvent'])('%s is not in this version', (key) => {
   expect(lines({ [key]: {} })).toEqual([`${key}: this version does not have this key; it ${accepted}`])

@@ -1,7 +1,7 @@
 /** The process that the crash tests stop and kill (see actors.ts): one run, from start to end, as a runner without tests has it. */
 import { resolveConfig } from '../../src/config/resolve.ts'
 import { isTestDbError, messageOf } from '../../src/errors.ts'
-import { startRun } from '../../src/testdb.ts'
+import { startRun } from '../../src/start-run.ts'
 import type { ActorInput, ActorMessage } from './actors.ts'
 
 const { root, options, handleSigterm } = JSON.parse(process.argv[2] ?? '') as ActorInput

@@ -19,6 +19,7 @@ export const LAYERS: readonly (readonly string[])[] = [
     'run-folder.ts',
     'run-budget.ts',
     'run-template.ts',
+    'start-run.ts',
     'exit-guard.ts',
     'open-server.ts',
     'create-test-db.ts',

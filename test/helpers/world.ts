@@ -173,6 +173,7 @@ export class World {
       runId: run.id,
       project: this.project,
       projectRoot: process.cwd(),
+      name: 'main',
       admin: this.admin,
       address: { host, port },
       role: this.role,

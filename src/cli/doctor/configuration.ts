@@ -20,7 +20,13 @@ export function configValues(config: ResolvedConfig): ConfigValue[] {
   }))
 }
 
+/** The databases by their names: what each has is said by the checks. */
 function valueAt(config: ResolvedConfig, key: string): unknown {
+  if (key !== 'databases') return valueIn(config, key)
+  return config.origins[key] === 'default' ? undefined : [config, ...config.others].map((one) => one.databaseName)
+}
+
+function valueIn(config: ResolvedConfig, key: string): unknown {
   return key.split('.').reduce<unknown>((value, part) => (value as Record<string, unknown>)[part], config)
 }
 

@@ -10,7 +10,7 @@ import { checkInside } from './inside.ts'
 import { checkKnexPools } from './knex-pools.ts'
 import { checkNode, checkPeers } from './machine.ts'
 import { printReport } from './print.ts'
-import { checkMigrator, checkRunner, checkSeed } from './project-checks.ts'
+import { checkDatabases, checkRunner } from './project-checks.ts'
 import { checkServer } from './server.ts'
 import { UNCONFIGURED } from './what-if.ts'
 
@@ -42,7 +42,7 @@ async function examine(options: CommonOptions): Promise<DoctorReport> {
 
 async function checkProject(config: ResolvedConfig): Promise<Check[]> {
   const { checks, server } = await checkServer(config)
-  const project = [await checkMigrator(config), ...(await checkSeed(config)), checkRunner(config)]
+  const project = [...(await checkDatabases(config)), checkRunner(config)]
   const pools = (inQuestion = UNCONFIGURED): Promise<Check[]> => checkKnexPools(config, { server: inQuestion })
   if (server === undefined) return [...checks, ...project, ...(await pools())]
   try {

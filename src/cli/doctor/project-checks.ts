@@ -8,7 +8,18 @@ import { loadSeed } from '../../migrators/seed.ts'
 import { plural } from '../../report/format.ts'
 import { type Check, fromError, ok, warning } from './check.ts'
 
-export async function checkMigrator({ root, environment, migrator }: ResolvedConfig): Promise<Check> {
+/** Migrations and seed of each database. */
+export async function checkDatabases(config: ResolvedConfig): Promise<Check[]> {
+  if (config.others.length === 0) return [await checkMigrator(config), ...(await checkSeed(config))]
+  const checks: Check[] = []
+  for (const one of [config, ...config.others]) {
+    const own = [await checkMigrator(one), ...(await checkSeed(one))]
+    checks.push(...own.map((check) => ({ ...check, message: `${one.databaseName}: ${check.message}` })))
+  }
+  return checks
+}
+
+async function checkMigrator({ root, environment, migrator }: ResolvedConfig): Promise<Check> {
   try {
     const { definition, reason } = migrator
       ? { definition: migrator, reason: 'set in the configuration' }
@@ -20,7 +31,7 @@ export async function checkMigrator({ root, environment, migrator }: ResolvedCon
   }
 }
 
-export async function checkSeed({ root, seed }: ResolvedConfig): Promise<Check[]> {
+async function checkSeed({ root, seed }: ResolvedConfig): Promise<Check[]> {
   if (seed === undefined) return []
   try {
     const loaded = await loadSeed(seed, root)

@@ -13,5 +13,5 @@ export default async function acquire(): Promise<void> {
   if (context === undefined || context.scope === 'test') return
   const database = await enterFile(context, { slot: process.env.JEST_WORKER_ID ?? String(process.pid) })
   // A file that throws while it is loaded runs no hook at all; its lease ends with the process, which it must not keep alive.
-  database.lease?.session.unref()
+  for (const { lease } of database.all) lease?.session.unref()
 }

@@ -44,7 +44,7 @@ export default async function setup(): Promise<void> {
   if (context.scope === 'test') return useDatabasePerTest(context)
   const database = await enterFile(context, { slot: slot() })
   // A file that throws while it is loaded runs no hook at all; its lease ends with the process, which it must not keep alive.
-  database.lease?.session.unref()
+  for (const { lease } of database.all) lease?.session.unref()
   registerHooks(context)
 }
 

@@ -11,7 +11,7 @@ import type { Database, WorkerDatabase } from '../../databases/database.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { testBegins, testEnds, watchRefusals } from '../refused.ts'
-import { currentDatabase, enterFile, leaveFile, printWarnings } from '../worker.ts'
+import { currentDatabase, enterFile, leaveFile, printWarnings, resetAfter } from '../worker.ts'
 import { contextOf } from './injected.ts'
 import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
@@ -69,7 +69,7 @@ export const test = base.extend<Fixtures & FileFixtures>({
     if (!running?.leave(task)) return
     await testEnds(task)
     await reportIfFailed(context, database, task)
-    await database.resetAfter(task.name, 0)
+    await resetAfter(database, task.name)
   },
 })
 
