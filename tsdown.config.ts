@@ -13,7 +13,7 @@ const both = {
 
 const esmOnly = {
   ...(existsSync('src/cli/main.ts') ? { cli: 'src/cli/main.ts' } : {}),
-  supervisor: 'src/server/embedded/supervisor.ts',
+  supervisor: 'src/server/supervisor.ts',
   vitest: 'src/runners/vitest/global-setup.ts',
   'vitest-setup': 'src/runners/vitest/setup.ts',
   'vitest-plugin': 'src/runners/vitest/plugin.ts',

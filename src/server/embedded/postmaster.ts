@@ -5,9 +5,9 @@ import { closeSync, openSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { logTail } from '../owned/log-tail.ts'
 import { isDiskFull, postgresEnvironment } from './cluster.ts'
 import type { Job } from './job.ts'
-import { logTail } from './log-tail.ts'
 import { readPostmasterFile } from './postmaster-file.ts'
 import { hasPostmaster } from './running.ts'
 import { serverArguments, serverSettings } from './settings.ts'
@@ -72,7 +72,7 @@ async function startOnce(
   { port, socketDir, maxConnections }: { port: number; socketDir: string | null; maxConnections: number },
   onSpawn: (child: ChildProcess) => void,
 ): Promise<Started> {
-  const { cluster, programs, layout } = job
+  const { cluster, programs, files: layout } = job
   // Looked at here because its log would be cut off below.
   if (await hasPostmaster(cluster.dataDir)) throw new StartFailure('another server has the data', [], 'busy')
   const settings = serverSettings({

@@ -11,7 +11,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { errnoOf } from './folders.ts'
+import { errnoOf } from '../owned/folders.ts'
 
 const run = promisify(execFile)
 

@@ -3,11 +3,11 @@ import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
+import type { StartLock } from '../owned/start-lock.ts'
 import { type Found, type Probe, probe } from './attach.ts'
 import { type Cluster, discardCluster, readCluster } from './cluster.ts'
 import { type PostmasterFile, readPostmasterFile } from './postmaster-file.ts'
 import { endPostmaster, isPostmaster } from './processes.ts'
-import type { StartLock } from './start-lock.ts'
 
 /** After this a server that does not answer counts as stuck (ms). */
 const ACCEPT_TIMEOUT_MS = 15_000

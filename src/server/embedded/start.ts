@@ -13,6 +13,11 @@ import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
+import { makeOwnFolder, unwritable } from '../owned/folders.ts'
+import type { Reply } from '../owned/job.ts'
+import type { StartLock } from '../owned/start-lock.ts'
+import { removeLeftStates, setAside, writeState } from '../owned/state-file.ts'
+import { startSupervisor } from '../owned/supervise.ts'
 import { type Found, probe } from './attach.ts'
 import { assertCanRun, type Binaries } from './binaries.ts'
 import {
@@ -25,18 +30,18 @@ import {
   readCluster,
 } from './cluster.ts'
 import { elsewhereError, runsElsewhere } from './elsewhere.ts'
-import { makeOwnFolder, unwritable } from './folders.ts'
-import type { Reply } from './job.ts'
+import type { Job } from './job.ts'
 import { makeRunnable } from './libraries.ts'
 import { type Layout, passThrough } from './locations.ts'
 import { claimMemory, removeMemoryLeftovers } from './memory-leftovers.ts'
 import { endBackends, endPostmaster, postmastersOf } from './processes.ts'
 import { findRunning, hasPostmaster, type Past } from './running.ts'
 import { makeSocketFolder, removeSocketFolder, removeSocketFolders } from './socket-folder.ts'
-import type { StartLock } from './start-lock.ts'
-import { readState, removeLeftStates, type ServerState, setAside, writeState } from './state-file.ts'
+import { readState, type ServerState } from './state-file.ts'
 import { chooseStorage, clusterFolder, type Storage } from './storage.ts'
-import { startSupervisor } from './supervise.ts'
+
+/** Longer than everything that the supervisor waits for: readiness (60 s), leftovers (10 s). */
+const SUPERVISE = { timeoutMs: 90_000 }
 
 export interface StartInput {
   readonly layout: Layout
@@ -78,7 +83,8 @@ async function ensureSupervisor(
   await rm(setAside(layout.state), { force: true })
   if (found.supervisorPid !== undefined) return found
   const task = { kind: 'adopt', state: found.state } as const
-  const reply = await startSupervisor({ layout, cluster, programs, idleMs, task })
+  const job: Job = { kind: 'embedded', files: layout, cluster, programs, idleMs, task }
+  const reply = await startSupervisor(job, SUPERVISE)
   if (reply.kind === 'failed') return tryAgain(reply, input)
   return (await probe(found.state, idleMs)).found
 }
@@ -127,7 +133,8 @@ async function startCluster(cluster: Cluster, programs: Programs, input: StartIn
   await markStarted(cluster)
   const socketDir = await makeSocketFolder(programs.account, layout)
   const task = { kind: 'start', port, socketDir, maxConnections } as const
-  return await startSupervisor({ layout, cluster, programs, idleMs, task })
+  const job: Job = { kind: 'embedded', files: layout, cluster, programs, idleMs, task }
+  return await startSupervisor(job, SUPERVISE)
 }
 
 async function attachStarted(reply: Reply, input: StartInput): Promise<Outcome> {

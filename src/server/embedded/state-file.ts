@@ -1,11 +1,7 @@
-/**
- * How to reach the running server: written when it accepts connections, renamed away when it is about to be stopped.
- * It is a hint. Whoever reads it connects and checks that the server there really is the one (attach.ts).
- */
-import { readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
-import path from 'node:path'
+/** How to reach the running embedded server, and which one it is. */
+import { rm } from 'node:fs/promises'
 import type { ConnectionTarget } from '../../postgres/index.ts'
-import { errnoOf } from './folders.ts'
+import { readStateAs } from '../owned/state-file.ts'
 
 export interface ServerState {
   readonly format: 1
@@ -20,49 +16,12 @@ export interface ServerState {
   readonly startedAt: number
 }
 
-/** Its name while the server is being stopped. */
-export const setAside = (file: string): string => `${file}.stopping`
-
-export async function readState(file: string): Promise<ServerState | undefined> {
-  try {
-    const state: unknown = JSON.parse(await readFile(file, 'utf8'))
-    return isState(state) ? state : undefined
-  } catch (error) {
-    // Missing or half written by a broken disk: both mean that nothing is known. No right to read it is worth saying.
-    if (errnoOf(error) === 'EACCES' || errnoOf(error) === 'EPERM') throw error
-    return undefined
-  }
-}
-
-export async function writeState(file: string, state: ServerState): Promise<void> {
-  const temporary = `${file}.${process.pid}`
-  await writeFile(temporary, `${JSON.stringify(state, null, 2)}\n`, { mode: 0o600 })
-  await rename(temporary, file)
-}
+export const readState = (file: string): Promise<ServerState | undefined> => readStateAs(file, isState)
 
 /** Removes the file, unless it speaks of another server by now. */
 export async function removeState(file: string, state: ServerState): Promise<void> {
   const current = await readState(file).catch(() => undefined)
   if (current === undefined || isSameServer(current, state)) await rm(file, { force: true })
-}
-
-/** Removes the file, also where it was set aside or half written by who is dead now. The caller knows that no server runs. */
-export async function removeLeftStates(file: string): Promise<void> {
-  const folder = path.dirname(file)
-  const left = (await readdir(folder)).filter((name) => name.startsWith(path.basename(file)))
-  for (const name of left) await rm(path.join(folder, name), { force: true })
-}
-
-/** Tells the supervisor that somebody is about to use the server; false when the file is gone. */
-export async function touchState(file: string): Promise<boolean> {
-  const now = new Date()
-  try {
-    await utimes(file, now, now)
-    return true
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false
-    throw error
-  }
 }
 
 export function isSameServer(a: ServerState, b: ServerState): boolean {

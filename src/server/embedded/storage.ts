@@ -2,7 +2,7 @@
 import { access, constants, readFile, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import { TestDbError } from '../../errors.ts'
-import { unwritable } from './folders.ts'
+import { unwritable } from '../owned/folders.ts'
 import type { Layout } from './locations.ts'
 
 export type Storage = 'auto' | 'memory' | 'disk'

@@ -21,14 +21,10 @@ import { messageOf } from '../../errors.ts'
 import { Session, tryLock } from '../../postgres/index.ts'
 import { reached } from '../../steps.ts'
 import { Activity } from './activity.ts'
-import { refusalOf, SERVER_LOCK, SUPERVISOR_CHANNEL, SUPERVISOR_NAME } from './attach.ts'
-import { heartbeat } from './elsewhere.ts'
-import type { Job } from './job.ts'
-import { readPostmasterFile } from './postmaster-file.ts'
-import { endPostmaster, isPostmaster } from './processes.ts'
-import { removeSocketFolder } from './socket-folder.ts'
+import { refusalOf, SERVER_LOCK, SUPERVISOR_CHANNEL, SUPERVISOR_NAME } from './probe.ts'
 import { type StartLock, tryStartLock } from './start-lock.ts'
-import { adminTarget, removeState, type ServerState, setAside } from './state-file.ts'
+import { setAside } from './state-file.ts'
+import type { Supervised } from './supervised.ts'
 import { note } from './supervisor-log.ts'
 
 /** A session that comes and goes between two looks is noticed by its touch of the state file. */
@@ -37,11 +33,10 @@ const MIN_TICK_MS = 50
 /** Somebody ended our session: this many tries to get another one, a tick apart, before the server counts as broken. */
 const RECONNECTS = 30
 
-type End = 'idle' | 'told to stop' | 'the postmaster is gone' | 'the data folder is gone' | 'replaced' | 'out of reach'
+type End = 'idle' | 'told to stop' | 'the server is gone' | 'the data folder is gone' | 'replaced' | 'out of reach'
 
 export class Supervision {
-  readonly #job: Job
-  readonly #state: ServerState
+  readonly #server: Supervised
   readonly #stopping: AbortSignal
   #session: Session
   #told = false
@@ -50,26 +45,25 @@ export class Supervision {
   readonly #activity: Activity
   #failures = 0
 
-  private constructor(job: Job, state: ServerState, stopping: AbortSignal, session: Session) {
-    this.#job = job
-    this.#state = state
+  private constructor(server: Supervised, idleMs: number, stopping: AbortSignal, session: Session) {
+    this.#server = server
     this.#stopping = stopping
     this.#session = session
-    this.#activity = new Activity(job.idleMs)
+    this.#activity = new Activity(idleMs)
     this.#listen(session)
     stopping.addEventListener('abort', () => this.#pause.abort())
   }
 
   /** Takes the supervisors' lock; undefined when another supervisor has it. */
-  static async begin(job: Job, state: ServerState, stopping: AbortSignal): Promise<Supervision | undefined> {
-    const session = await openSession(state)
-    return session && new Supervision(job, state, stopping, session)
+  static async begin(server: Supervised, idleMs: number, stopping: AbortSignal): Promise<Supervision | undefined> {
+    const session = await openSession(server)
+    return session && new Supervision(server, idleMs, stopping, session)
   }
 
   /** Resolves when the server is stopped, gone, or somebody else's. */
   async untilEnd(): Promise<End> {
     for (;;) {
-      await heartbeat(this.#job.cluster)
+      await this.#server.beat()
       const end = await this.#look()
       if (end !== undefined) return await this.#finish(end)
       const tick = Math.min(MAX_TICK_MS, Math.max(MIN_TICK_MS, this.#activity.idleMs / 4))
@@ -79,17 +73,17 @@ export class Supervision {
   }
 
   async #look(): Promise<End | undefined> {
-    if (!(await isPostmaster(this.#state.pid, this.#state.dataDir))) return 'the postmaster is gone'
+    const server = this.#server
+    if (!(await server.isAlive(this.#session.lost.aborted))) return 'the server is gone'
     if (this.#told || this.#stopping.aborted) return 'told to stop'
-    // Deleted, and perhaps made again by a start that did not find us: then the file there has another pid.
-    if ((await readPostmasterFile(this.#state.dataDir))?.pid !== this.#state.pid) return 'the data folder is gone'
+    if (await server.isForgotten()) return 'the data folder is gone'
     if (this.#session.lost.aborted && !(await this.#reconnect())) {
       return this.#failures > RECONNECTS ? 'out of reach' : undefined
     }
     if (this.#session.lost.aborted) return 'replaced'
     try {
-      const kept = existsSync(this.#job.layout.keep)
-      if (!kept && !(await this.#isNeeded(this.#job.layout.state)) && (await this.#stopIfIdle())) return 'idle'
+      const kept = existsSync(server.files.keep)
+      if (!kept && !(await this.#isNeeded(server.files.state)) && (await this.#stopIfIdle())) return 'idle'
     } catch (error) {
       // A lost session is dealt with on the next look; anything else must not leave the server without a supervisor.
       note(messageOf(error))
@@ -103,18 +97,18 @@ export class Supervision {
 
   /** See the header. True when the server has been stopped; while somebody else has the start lock, it is not idle. */
   async #stopIfIdle(): Promise<boolean> {
-    const { layout } = this.#job
+    const { files } = this.#server
     // The cache folder may have been deleted while the server, with its data in memory, lives on.
-    const lock = existsSync(layout.folder) ? await tryStartLock(layout) : undefined
-    if (lock === undefined && existsSync(layout.folder)) return false
+    const lock = existsSync(files.folder) ? await tryStartLock(files) : undefined
+    if (lock === undefined && existsSync(files.folder)) return false
     reached('stop.locked')
-    const { state } = layout
+    const { state } = files
     const aside = setAside(state)
     let stopped = false
     try {
       await rename(state, aside).catch(() => undefined)
       reached('stop.setAside')
-      if (existsSync(layout.keep) || (await this.#isNeeded(aside)) || existsSync(state)) return false
+      if (existsSync(files.keep) || (await this.#isNeeded(aside)) || existsSync(state)) return false
       stopped = await this.#stopServer(lock)
       return stopped
     } finally {
@@ -125,7 +119,7 @@ export class Supervision {
   }
 
   async #finish(end: End): Promise<End> {
-    if (end === 'the postmaster is gone') await this.#cleanUp()
+    if (end === 'the server is gone') await this.#cleanUp()
     else if (end !== 'idle' && end !== 'replaced') await this.#stopServer()
     await this.#session.close()
     return end
@@ -133,25 +127,25 @@ export class Supervision {
 
   /** False when somebody else has taken the lock over: then they have the server, and it is left as it is. */
   async #stopServer(lock?: StartLock): Promise<boolean> {
-    await removeState(this.#job.layout.state, this.#state)
+    await this.#server.removeState()
     reached('stop.stateRemoved')
     if (lock !== undefined && !(await lock.held())) return false
     await this.#session.close()
-    await endPostmaster(this.#state.pid, this.#state.dataDir, this.#job.programs.bin)
+    await this.#server.stop()
     reached('stop.stopped')
     await this.#cleanUp()
     return true
   }
 
-  /** A new server has its own socket folder, and a state file that is not ours is left alone. */
+  /** What belongs to a new server, and a state file that is not ours, is left alone. */
   async #cleanUp(): Promise<void> {
-    await removeState(this.#job.layout.state, this.#state)
-    await removeSocketFolder(this.#state.socketDir)
+    await this.#server.removeState()
+    await this.#server.cleanUp()
   }
 
   async #reconnect(): Promise<boolean> {
     try {
-      const session = await openSession(this.#state)
+      const session = await openSession(this.#server)
       if (session === undefined) return true
       this.#session = session
       this.#listen(session)
@@ -178,8 +172,8 @@ export class Supervision {
   }
 }
 
-async function openSession(state: ServerState): Promise<Session | undefined> {
-  const session = await Session.open(adminTarget(state), { applicationName: `${SUPERVISOR_NAME} ${process.pid}` })
+async function openSession({ admin }: Supervised): Promise<Session | undefined> {
+  const session = await Session.open(admin, { applicationName: `${SUPERVISOR_NAME} ${process.pid}` })
   await session.query(`listen ${SUPERVISOR_CHANNEL}`)
   if (await tryLock(session, 'server', SERVER_LOCK.supervisor)) return session
   await session.close()

@@ -4,11 +4,15 @@ import { closeSync, openSync } from 'node:fs'
 import os from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { reached } from '../../steps.ts'
-import { isReply, type Job, type Reply } from './job.ts'
+import { type AnyJob, isReply, type Reply } from './job.ts'
 import { logTail } from './log-tail.ts'
 
-/** Longer than everything that the supervisor waits for: readiness (60 s), leftovers (10 s). */
-const REPLY_TIMEOUT_MS = 90_000
+export interface SuperviseOptions {
+  /** Longer than everything that the supervisor waits for. */
+  readonly timeoutMs: number
+  /** Names of further variables of the environment that it gets. */
+  readonly env?: (name: string) => boolean
+}
 
 /** The built entry script: beside this code in the bundle; in `dist` when this code runs from its sources. */
 export function supervisorFile(): string {
@@ -17,35 +21,35 @@ export function supervisorFile(): string {
 }
 
 /** Starts a supervisor and resolves with its answer. It outlives this process, and does not need it after the answer. */
-export async function startSupervisor(job: Job): Promise<Reply> {
-  const log = openSync(job.layout.supervisorLog, 'w', 0o600)
+export async function startSupervisor(job: AnyJob, options: SuperviseOptions): Promise<Reply> {
+  const log = openSync(job.files.supervisorLog, 'w', 0o600)
   const child = spawn(process.execPath, [supervisorFile()], {
     detached: true,
     // Not the project's folder, which could then not be unmounted or, on Windows, deleted.
     cwd: process.platform === 'win32' ? os.tmpdir() : '/',
-    env: supervisorEnvironment(),
+    env: supervisorEnvironment(options.env),
     stdio: ['ignore', log, log, 'ipc'],
     windowsHide: true,
   })
   closeSync(log)
   reached('boot.supervisorSpawned')
   try {
-    return await answer(child, job)
+    return await answer(child, job, options.timeoutMs)
   } finally {
     if (child.connected) child.disconnect()
     child.unref()
   }
 }
 
-async function answer(child: ChildProcess, job: Job): Promise<Reply> {
+async function answer(child: ChildProcess, job: AnyJob, timeoutMs: number): Promise<Reply> {
   return await new Promise((resolve) => {
     const fail = async (message: string): Promise<void> => {
-      resolve({ kind: 'failed', message, log: await logTail(job.layout.supervisorLog), data: false })
+      resolve({ kind: 'failed', message, log: await logTail(job.files.supervisorLog), data: false })
     }
     const timer = setTimeout(() => {
       child.kill('SIGTERM')
-      void fail(`the supervisor did not answer within ${REPLY_TIMEOUT_MS / 1000} s`)
-    }, REPLY_TIMEOUT_MS)
+      void fail(`the supervisor did not answer within ${timeoutMs / 1000} s`)
+    }, timeoutMs)
     child.once('message', (message: unknown) => {
       clearTimeout(timer)
       if (isReply(message)) resolve(message)
@@ -68,7 +72,8 @@ async function answer(child: ChildProcess, job: Job): Promise<Reply> {
  * Only what a plain Node process needs. A test runner's NODE_OPTIONS would load its hooks into the supervisor, PG* would
  * change its connection, and secrets of the user's environment have no business in a process that outlives the run.
  */
-function supervisorEnvironment(): Record<string, string> {
-  const names = ['PATH', 'HOME', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'USERPROFILE', 'LD_LIBRARY_PATH']
+function supervisorEnvironment(isWanted: (name: string) => boolean = () => false): Record<string, string> {
+  const plain = ['PATH', 'HOME', 'TMPDIR', 'TEMP', 'TMP', 'SystemRoot', 'USERPROFILE', 'LD_LIBRARY_PATH']
+  const names = [...plain, ...Object.keys(process.env).filter(isWanted)]
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])))
 }

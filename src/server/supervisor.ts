@@ -1,28 +1,29 @@
 /**
- * Entry script of the detached process that owns the postmaster. It is started by `supervise.ts`, which sends one `Job` over
- * IPC, and lives as long as the server. Its life:
+ * Entry script of the detached process that owns a server of ours. It is started by `owned/supervise.ts`, which sends one job
+ * over IPC, and lives as long as the server. Its life:
  *
- *   waiting for a job ─▶ starting (Postgres is its child) or adopting (only watches a pid)
+ *   waiting for a job ─▶ starting (Postgres is its child, or a container) or adopting (only watches what runs)
  *     ─▶ supervising: holds the advisory lock, counts client sessions
  *          ─▶ stopping (idle, told to, or a signal) ─▶ exit
- *          ─▶ the postmaster is gone ─▶ exit
+ *          ─▶ the server is gone ─▶ exit
  *          ─▶ another supervisor has the lock ─▶ exit, leaving the server alone
  *
  * If this process is killed, the server lives on without it: the next start sees that nobody holds the lock and starts
  * another supervisor, which adopts the server. The starter may die at any time; this process does not need it.
  */
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { messageOf } from '../../errors.ts'
-import { reached } from '../../steps.ts'
-import { refusalOf } from './attach.ts'
-import { isJob, type Job, type Reply } from './job.ts'
-import { StartFailure, startPostmaster } from './postmaster.ts'
-import { endPostmaster } from './processes.ts'
-import { removeSocketFolder } from './socket-folder.ts'
-import { type ServerState, writeState } from './state-file.ts'
-import { Supervision } from './supervision.ts'
-import { note } from './supervisor-log.ts'
+import { messageOf } from '../errors.ts'
+import { reached } from '../steps.ts'
+import type { Job as EmbeddedJob } from './embedded/job.ts'
+import { bringUpEmbedded, embeddedFailure } from './embedded/supervised.ts'
+import type { Reply } from './owned/job.ts'
+import type { Supervised } from './owned/supervised.ts'
+import { Supervision } from './owned/supervision.ts'
+import { note } from './owned/supervisor-log.ts'
+import { bringUpContainer, containerFailure } from './testcontainers/bring-up.ts'
+import type { ContainerJob } from './testcontainers/job.ts'
+
+type Job = EmbeddedJob | ContainerJob
 
 /** A starter that has been killed between spawning and sending leaves us without a job. */
 const JOB_TIMEOUT_MS = 10_000
@@ -32,8 +33,10 @@ const stopping = new AbortController()
 
 async function receiveJob(): Promise<Job> {
   const [message] = (await once(process, 'message', { signal: AbortSignal.timeout(JOB_TIMEOUT_MS) })) as [unknown]
-  if (!isJob(message)) throw new Error('bug: the first message is the job')
-  return message
+  if (typeof message !== 'object' || message === null || !('kind' in message) || !('files' in message)) {
+    throw new Error('bug: the first message is the job')
+  }
+  return message as Job
 }
 
 function reply(message: Reply): void {
@@ -41,32 +44,17 @@ function reply(message: Reply): void {
   if (process.connected) process.send?.(message, () => process.connected && process.disconnect())
 }
 
-async function bringUp(job: Job): Promise<ServerState> {
-  if (job.task.kind === 'adopt') return job.task.state
-  let child: ChildProcess | undefined
-  const abort = (): boolean => child?.kill('SIGINT') ?? false
-  stopping.signal.addEventListener('abort', abort)
-  try {
-    const { state } = await startPostmaster(job, (spawned) => {
-      child = spawned
-    })
-    return state
-  } finally {
-    stopping.signal.removeEventListener('abort', abort)
-  }
+async function bringUp(job: Job): Promise<Supervised> {
+  return job.kind === 'embedded'
+    ? await bringUpEmbedded(job, stopping.signal)
+    : await bringUpContainer(job, stopping.signal)
 }
 
-function failureOf(error: unknown): Reply {
-  const message = messageOf(error)
+function failureOf(error: unknown, { kind }: Job): Reply {
   // Whatever went wrong then was done by us.
   if (stopping.signal.aborted)
     return { kind: 'failed', message: 'the supervisor was told to end', log: [], data: false }
-  if (!(error instanceof StartFailure)) {
-    return { kind: 'failed', message, log: [], data: refusalOf(error) === 'locked out' }
-  }
-  return error.reason === 'busy'
-    ? { kind: 'busy' }
-    : { kind: 'failed', message, log: error.log, data: error.reason === 'data' }
+  return kind === 'embedded' ? embeddedFailure(error, messageOf(error)) : containerFailure(error)
 }
 
 async function main(): Promise<void> {
@@ -81,22 +69,23 @@ async function main(): Promise<void> {
   })
   reached('supervisor.working')
   let supervision: Supervision | undefined
-  let state: ServerState | undefined
+  let server: Supervised | undefined
   try {
-    state = await bringUp(job)
+    server = await bringUp(job)
     reached('supervisor.postmasterUp')
-    supervision = await Supervision.begin(job, state, stopping.signal)
+    supervision = await Supervision.begin(server, job.idleMs, stopping.signal)
     // Only now can others find it: whoever attaches sees a server that has a supervisor.
-    if (supervision !== undefined) await writeState(job.layout.state, state)
+    // The state file of a container may be lost while its supervisor lives.
+    if (supervision !== undefined || job.kind === 'container') await server.writeState()
     reached('supervisor.supervising')
-    reply({ kind: 'ready' })
+    reply({ kind: 'ready', started: server.isNew })
   } catch (error) {
-    if (job.task.kind === 'start') {
-      // Our own child, that nobody could find or would stop.
-      if (state !== undefined) await endPostmaster(state.pid, state.dataDir, job.programs.bin)
-      await removeSocketFolder(job.task.socketDir)
+    if (server?.isNew) {
+      // Our own, that nobody could find or would stop.
+      await server.stop()
+      await server.cleanUp()
     }
-    reply(failureOf(error))
+    reply(failureOf(error, job))
     throw error
   }
   note(supervision === undefined ? 'another supervisor is in charge' : 'supervising')

@@ -11,8 +11,8 @@ import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
+import type { ServerFiles } from './files.ts'
 import { errnoOf } from './folders.ts'
-import type { Layout } from './locations.ts'
 
 const STALE_MS = 5_000
 const UPDATE_MS = 1_000
@@ -33,16 +33,16 @@ export interface StartLock {
 export class TurnLost extends Error {}
 
 /** Takes the lock if it is free (or stale); never waits. */
-export async function tryStartLock(layout: Layout): Promise<StartLock | undefined> {
-  return (await lockOnce(layout)) ?? ((await removeAbandoned(layout.lock)) ? await lockOnce(layout) : undefined)
+export async function tryStartLock(files: ServerFiles): Promise<StartLock | undefined> {
+  return (await lockOnce(files)) ?? ((await removeAbandoned(files.lock)) ? await lockOnce(files) : undefined)
 }
 
-async function lockOnce(layout: Layout): Promise<StartLock | undefined> {
+async function lockOnce(files: ServerFiles): Promise<StartLock | undefined> {
   const { default: lockfile } = await import('proper-lockfile')
   let lost = false
   try {
-    const release = await lockfile.lock(layout.folder, {
-      lockfilePath: layout.lock,
+    const release = await lockfile.lock(files.folder, {
+      lockfilePath: files.lock,
       stale: STALE_MS,
       update: UPDATE_MS,
       // The default throws out of a timer, which would end the user's process.
@@ -52,8 +52,8 @@ async function lockOnce(layout: Layout): Promise<StartLock | undefined> {
     })
     // Who takes over replaces it at once; the folder's own time stamp says that only a second later.
     const me = `pid ${process.pid} on ${hostname()}, ${randomUUID()}`
-    const noted = await noteHolder(layout.lock, me)
-    const held = async (): Promise<boolean> => !lost && (!noted || (await holderOf(layout.lock)) === me)
+    const noted = await noteHolder(files.lock, me)
+    const held = async (): Promise<boolean> => !lost && (!noted || (await holderOf(files.lock)) === me)
     return {
       held,
       async assertHeld() {
@@ -61,7 +61,7 @@ async function lockOnce(layout: Layout): Promise<StartLock | undefined> {
       },
       async release() {
         if (await held()) {
-          await rm(holderFile(layout.lock), { force: true })
+          await rm(holderFile(files.lock), { force: true })
           // Fails when the folder has been removed meanwhile; then there is nothing to release.
           return await release().catch(() => undefined)
         }
@@ -105,21 +105,22 @@ async function removeAbandoned(lock: string): Promise<boolean> {
  * answer is given instead of the lock, so that those who wait do not queue for nothing.
  */
 export async function waitForStartLock<T>(
-  layout: Layout,
+  files: ServerFiles,
   meanwhile: () => Promise<T | undefined>,
+  waitMs = WAIT_MS,
 ): Promise<{ lock: StartLock } | { result: T }> {
   const started = performance.now()
   let told = false
   for (;;) {
-    const lock = await tryStartLock(layout)
+    const lock = await tryStartLock(files)
     if (lock !== undefined) return { lock }
     const result = await meanwhile()
     if (result !== undefined) return { result }
     const waited = performance.now() - started
-    if (waited > WAIT_MS) {
-      const holder = (await holderOf(layout.lock))?.split(',')[0] ?? 'another process'
-      const what = `${holder} has been starting or stopping the server for ${Math.round(waited / 1000)} s (${layout.lock})`
-      throw new TestDbError('TESTDB_SERVER_START_FAILED', what, { details: { lock: layout.lock, waitedMs: waited } })
+    if (waited > waitMs) {
+      const holder = (await holderOf(files.lock))?.split(',')[0] ?? 'another process'
+      const what = `${holder} has been starting or stopping the server for ${Math.round(waited / 1000)} s (${files.lock})`
+      throw new TestDbError('TESTDB_SERVER_START_FAILED', what, { details: { lock: files.lock, waitedMs: waited } })
     }
     if (!told && waited > TELL_AFTER_MS) {
       told = true
