@@ -2,6 +2,7 @@ import { defineConfig } from 'vitest/config'
 
 const e2e = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/package.test.ts']
 const processes = ['test/cli/**/*.test.ts', 'test/server/**/*.test.ts', 'test/**/*.crash.test.ts']
+const containers = ['test/containers/**/*.test.ts']
 const pg = ['test/**/*.pg.test.ts']
 const globalSetup = ['test/helpers/global-server.ts']
 
@@ -15,7 +16,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...e2e, ...processes, ...pg],
+          exclude: [...e2e, ...processes, ...containers, ...pg],
           testTimeout: 20_000,
         },
       },
@@ -24,6 +25,10 @@ export default defineConfig({
       },
       {
         test: { name: 'processes', include: processes, globalSetup, testTimeout: 60_000, hookTimeout: 60_000 },
+      },
+      {
+        // Needs an engine: `npm run test:containers` looks for one, or starts one.
+        test: { name: 'containers', include: containers, testTimeout: 180_000, hookTimeout: 180_000 },
       },
       {
         test: {

@@ -7,6 +7,8 @@ import { channel } from 'node:diagnostics_channel'
 /** Every event and its payload. Names are `noun.pastTense` or `noun.ongoing` for things that take long. */
 export interface Events {
   /** The summary is a phrase: what is being done, or waited for. */
+  /** Nothing was configured, and it is not the embedded one. */
+  'server.chosen': { readonly kind: string; readonly reason: string }
   'server.starting': { readonly summary: string }
   'server.started': { readonly summary: string; readonly durationMs: number; readonly attached: boolean }
   'migrator.detected': { readonly name: string; readonly summary: string; readonly reason: string }

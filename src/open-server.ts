@@ -1,15 +1,22 @@
 /** Turns the configured kind of server into a running one, and opens the run's session on it. */
+import { chooseServer } from './choose-server.ts'
 import type { ResolvedConfig } from './config/config.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
+import { publish } from './events.ts'
 import { describeTarget, Session } from './postgres/index.ts'
 import { startEmbedded } from './server/embedded/embedded.ts'
 import type { Server } from './server/server.ts'
+import { startContainer } from './server/testcontainers/start.ts'
 import { connectUrl } from './server/url.ts'
 
 /** `maxConnections`: what a server that we start should take at least. */
 export async function openServer(config: ResolvedConfig, maxConnections?: number): Promise<Server> {
-  const { server } = config
+  const { server, reason } = chooseServer(config)
+  if (reason !== undefined) publish('server.chosen', { kind: server.kind, reason })
   if (server.kind === 'url') return connectUrl({ url: server.url ?? '', allow: server.allow === true })
+  if (server.kind === 'testcontainers') {
+    return startContainer({ projectRoot: config.root, image: server.image, idleMs: config.idle, maxConnections })
+  }
   if (server.kind !== 'embedded') throw new Error(`bug: no way to open a server of kind ${server.kind}`)
   return startEmbedded({
     projectRoot: config.root,
@@ -20,7 +27,7 @@ export async function openServer(config: ResolvedConfig, maxConnections?: number
   })
 }
 
-/** An embedded server may stop or crash between attaching and connecting, on a machine that stood still meanwhile. */
+/** A server of ours may stop or crash between attaching and connecting, on a machine that stood still meanwhile. */
 const ATTEMPTS = 3
 
 /** Starts or attaches the server and opens the session that coordinates the run. Throws TESTDB_SERVER_UNREACHABLE. */

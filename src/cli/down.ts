@@ -1,11 +1,12 @@
-/** `testdb down`: stops the embedded server, unless tests are using it. */
+/** `testdb down`: stops the server that testdb has started, unless tests are using it. */
 import { hasRegistry, liveRuns, type RunRow } from '../coordination/index.ts'
 import { TestDbError } from '../errors.ts'
 import { formatDuration } from '../report/format.ts'
 import { stopEmbedded } from '../server/embedded/index.ts'
-import { type CommonOptions, openSession, printWarnings, runningEmbedded } from './project.ts'
+import { stopContainer } from '../server/testcontainers/index.ts'
+import { type CommonOptions, openSession, printWarnings, runningServers } from './project.ts'
 import type { Terminal } from './terminal.ts'
-import { embeddedProject } from './up.ts'
+import { ourProject } from './up.ts'
 
 export interface DownOptions extends CommonOptions {
   readonly force?: boolean
@@ -13,18 +14,23 @@ export interface DownOptions extends CommonOptions {
 
 export async function down(options: DownOptions, terminal: Terminal): Promise<number> {
   printWarnings(terminal)
-  const config = await embeddedProject(options, 'stopped')
+  const config = await ourProject(options, 'stopped')
   if (options.force !== true) {
     const runs: RunRow[] = []
-    for (const { admin } of await runningEmbedded(config)) {
+    for (const { admin } of await runningServers(config)) {
       await using session = await openSession(admin)
       if (await hasRegistry(session)) runs.push(...(await liveRuns(session)))
     }
     if (runs.length > 0) throw active(runs)
   }
   // Asked also when none was found: it ends one that does not answer, and takes back what `up` said.
-  const stopped = await stopEmbedded({ projectRoot: config.root })
-  terminal.out(stopped ? 'The embedded server is stopped.' : 'The embedded server is not running.')
+  const { root, server } = config
+  const isContainer = server.kind === 'testcontainers'
+  const stopped = isContainer
+    ? await stopContainer({ projectRoot: root, image: server.image })
+    : await stopEmbedded({ projectRoot: root })
+  const name = isContainer ? 'The container' : 'The embedded server'
+  terminal.out(stopped ? `${name} is stopped.` : `${name} is not running.`)
   return 0
 }
 

@@ -62,11 +62,11 @@ export function createProgram(terminal: Terminal, exit: (code: number) => void):
     .option('--max-connections <n>', "of the server (default: that of the configuration's URL, else 100)", count(1))
     .action(async () => exit(await (await import('./doctor/doctor.ts')).doctor(optionsOf(doctor), terminal)))
 
-  const up = command('up', 'start the embedded server and keep it running', 'up').action(async () =>
+  const up = command('up', 'start the embedded server or the container, and keep it running', 'up').action(async () =>
     exit(await (await import('./up.ts')).up(optionsOf(up), terminal)),
   )
 
-  const down = command('down', 'stop the embedded server', 'down --force')
+  const down = command('down', 'stop the embedded server or the container', 'down --force')
     .option('--force', 'stop it although runs are using it')
     .action(async () => exit(await (await import('./down.ts')).down(optionsOf(down), terminal)))
 

@@ -1,4 +1,5 @@
 /** What most commands begin with: the project's configuration, and its server without starting one that nobody has used. */
+import { withChosenServer } from '../choose-server.ts'
 import type { ResolvedConfig, TestDbConfig } from '../config/config.ts'
 import { resolveConfig } from '../config/resolve.ts'
 import { messageOf, TestDbError } from '../errors.ts'
@@ -12,6 +13,8 @@ import { existingLayouts } from '../server/embedded/locations.ts'
 import { adminTarget } from '../server/embedded/state-file.ts'
 import { findServer } from '../server/embedded/status.ts'
 import type { Server } from '../server/server.ts'
+import { type ContainerStatus, containerStatus } from '../server/testcontainers/index.ts'
+import { adminTarget as containerTarget } from '../server/testcontainers/state.ts'
 import type { Terminal } from './terminal.ts'
 
 export interface CommonOptions {
@@ -25,7 +28,7 @@ export async function loadProject(
   overrides: TestDbConfig = {},
 ): Promise<ResolvedConfig> {
   const file = config === undefined ? {} : { configFile: config }
-  return resolveConfig({ cwd: cwd ?? process.cwd(), options: overrides, ...file })
+  return withChosenServer(await resolveConfig({ cwd: cwd ?? process.cwd(), options: overrides, ...file }))
 }
 
 /** For commands without progress lines: warnings of the modules below must not get lost. */
@@ -34,13 +37,14 @@ export function printWarnings(terminal: Terminal): void {
 }
 
 /**
- * The project's server; an embedded one is started when its data is there. Undefined when it has never been started: then
- * there is nothing to heal or to prune either.
+ * The project's server; an embedded one is started when its data is there. Undefined when it has never been started, or is a
+ * container that is gone: then there is nothing to heal or to prune either.
  */
 export async function openKnownServer(config: ResolvedConfig): Promise<Server | undefined> {
   if (config.server.kind === 'embedded' && (await embeddedStatus({ projectRoot: config.root })).length === 0) {
     return undefined
   }
+  if (config.server.kind === 'testcontainers' && (await containerOf(config)).found === undefined) return undefined
   return openServer(config)
 }
 
@@ -49,8 +53,20 @@ export interface RunningServer {
   readonly admin: ConnectionTarget
 }
 
-/** The project's embedded servers that run right now, one at most for each Postgres major; starts none. */
-export async function runningEmbedded(config: ResolvedConfig): Promise<RunningServer[]> {
+/** The container of a project that is configured to have one. */
+export async function containerOf({ root, server }: ResolvedConfig): Promise<ContainerStatus> {
+  return await containerStatus({
+    projectRoot: root,
+    image: server.kind === 'testcontainers' ? server.image : undefined,
+  })
+}
+
+/** The project's servers of ours that run right now, embedded one at most for each Postgres major; starts none. */
+export async function runningServers(config: ResolvedConfig): Promise<RunningServer[]> {
+  if (config.server.kind === 'testcontainers') {
+    const { found } = await containerOf(config)
+    return found === undefined ? [] : [{ major: found.major, admin: containerTarget(found.state) }]
+  }
   const running: RunningServer[] = []
   for (const layout of await existingLayouts({ projectRoot: config.root }, chooseAccount())) {
     const found = await findServer(layout)

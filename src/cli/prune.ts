@@ -17,7 +17,7 @@ export async function prune(options: PruneOptions, terminal: Terminal): Promise<
   const { keepDays, dryRun = false } = options
   const server = await openKnownServer(await loadProject(options))
   if (server === undefined) {
-    terminal.out('The embedded server has never been started: nothing to remove.')
+    terminal.out('The server does not run, and has no data: nothing to remove.')
     return 0
   }
   await using session = await openSession(server.admin)

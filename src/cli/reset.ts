@@ -48,7 +48,7 @@ async function resetProject(options: ResetOptions, terminal: Terminal): Promise<
   const config = await loadProject(options)
   const server = await openKnownServer(config)
   if (server === undefined) {
-    terminal.out('The embedded server has never been started: nothing to heal.')
+    terminal.out('The server does not run, and has no data: nothing to heal.')
     return []
   }
   const request = await requestFor(options, async () => config)
@@ -58,7 +58,7 @@ async function resetProject(options: ResetOptions, terminal: Terminal): Promise<
   // The maintenance database of a server of ours has no migrations in it.
   const shared = server.ours ? [] : await healDatabase(session, request, terminal)
   const ours = registry ? await healOurDatabases(session, request, terminal) : { refused: [], count: 0 }
-  if (server.ours && ours.count === 0) terminal.out('There are no databases on the embedded server: nothing to heal.')
+  if (server.ours && ours.count === 0) terminal.out('There are no databases on the server: nothing to heal.')
   return [...shared, ...ours.refused]
 }
 

@@ -1,7 +1,8 @@
-/** `testdb up`: starts the embedded server and keeps it until `testdb down`. */
+/** `testdb up`: starts the embedded server or the container, and keeps it until `testdb down`. */
 import type { ResolvedConfig } from '../config/config.ts'
 import { showProgress } from '../report/progress.ts'
 import { keepEmbedded } from '../server/embedded/index.ts'
+import { keepContainer } from '../server/testcontainers/index.ts'
 import { Refusal } from './describe-error.ts'
 import { type CommonOptions, loadProject } from './project.ts'
 import type { Terminal } from './terminal.ts'
@@ -9,13 +10,12 @@ import type { Terminal } from './terminal.ts'
 export async function up(options: CommonOptions, terminal: Terminal): Promise<number> {
   const endProgress = showProgress()
   try {
-    const { root, idle, server } = await embeddedProject(options, 'started')
-    const kept = await keepEmbedded({
-      projectRoot: root,
-      idleMs: idle,
-      storage: server.storage ?? 'auto',
-      port: server.port,
-    })
+    const { root, idle, server } = await ourProject(options, 'started')
+    const common = { projectRoot: root, idleMs: idle }
+    const kept =
+      server.kind === 'embedded'
+        ? await keepEmbedded({ ...common, storage: server.storage ?? 'auto', port: server.port })
+        : await keepContainer({ ...common, image: server.image })
     endProgress()
     terminal.out(kept.summary)
     terminal.out('It runs until you type: npx testdb down')
@@ -25,12 +25,13 @@ export async function up(options: CommonOptions, terminal: Terminal): Promise<nu
   }
 }
 
-type EmbeddedConfig = ResolvedConfig & { readonly server: Extract<ResolvedConfig['server'], { kind: 'embedded' }> }
+type OurKind = Extract<ResolvedConfig['server'], { kind: 'embedded' | 'testcontainers' }>
+type OurConfig = ResolvedConfig & { readonly server: OurKind }
 
 /** Servers of a URL belong to somebody else. */
-export async function embeddedProject(options: CommonOptions, done: 'started' | 'stopped'): Promise<EmbeddedConfig> {
+export async function ourProject(options: CommonOptions, done: 'started' | 'stopped'): Promise<OurConfig> {
   const config = await loadProject(options)
-  if (isEmbedded(config)) return config
+  if (isOurs(config)) return config
   const source = config.origins['server.url'] === 'environment' ? 'TESTDB_URL' : 'server.url'
   throw new Refusal(
     `The server of this project is given by ${source}: testdb does not manage it, so it can not be ${done} here.\n` +
@@ -40,6 +41,6 @@ export async function embeddedProject(options: CommonOptions, done: 'started' | 
   )
 }
 
-function isEmbedded(config: ResolvedConfig): config is EmbeddedConfig {
-  return config.server.kind === 'embedded'
+function isOurs(config: ResolvedConfig): config is OurConfig {
+  return config.server.kind === 'embedded' || config.server.kind === 'testcontainers'
 }

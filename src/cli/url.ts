@@ -9,7 +9,7 @@ export async function url(name: string, options: CommonOptions, terminal: Termin
   printWarnings(terminal)
   const config = await loadProject(options)
   const server = await openKnownServer(config)
-  if (server === undefined) throw new Refusal('The embedded server has never been started: there are no databases.')
+  if (server === undefined) throw new Refusal('The server does not run, and has no data: there are no databases.')
   await using session = await openSession(server.admin)
   const { rows } = (await hasRegistry(session))
     ? await session.query<{ name: string }>('select name from testdb.databases order by id')

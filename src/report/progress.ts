@@ -69,6 +69,10 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     display.clear()
   }
 
+  on('server.chosen', ({ kind, reason }) => {
+    const choice = `using ${kind === 'testcontainers' ? 'a container' : kind} as the server, because ${reason}`
+    once(choice, choice)
+  })
   on('server.starting', ({ summary }) => enter('start', summary))
   on('server.started', ({ summary, durationMs, attached }) => {
     finish()

@@ -43,7 +43,15 @@ const passwords = (): string[] =>
 test('a server that was never started: reading commands start nothing and are content', async () => {
   expect(await cli('status')).toEqual({ code: 0, stdout: 'server       embedded, never started\n', stderr: '' })
   const nothing = { connections: null, problem: null, runs: [], templates: [], databases: [] }
-  const server = { kind: 'embedded', running: false, version: null, place: null, embedded: null, ...nothing }
+  const server = {
+    kind: 'embedded',
+    running: false,
+    version: null,
+    place: null,
+    embedded: null,
+    container: null,
+    ...nothing,
+  }
   expect(await statusJson()).toEqual({ project: 'shop', servers: [server] })
   const content = (text: string) => ({ code: 0, stdout: expect.stringContaining(text), stderr: '' })
   expect(await Promise.all([cli('down'), cli('reset'), cli('prune')])).toMatchObject([

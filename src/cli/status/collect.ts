@@ -3,15 +3,21 @@ import type { ResolvedConfig } from '../../config/config.ts'
 import { FORMAT, hasRegistry, liveRuns } from '../../coordination/index.ts'
 import { describeTarget, type Session } from '../../postgres/index.ts'
 import { type EmbeddedStatus, embeddedStatus } from '../../server/embedded/index.ts'
+import { adminTarget } from '../../server/testcontainers/state.ts'
 import { connectUrl } from '../../server/url.ts'
-import { openSession, runningEmbedded } from '../project.ts'
+import { containerOf, openSession, runningServers } from '../project.ts'
 import { readConnections, readDatabases, readTemplates } from './queries.ts'
 import type { EmbeddedDetails, ServerStatus, StatusReport } from './report.ts'
 
 /** Throws TESTDB_SERVER_UNREACHABLE, TESTDB_SERVER_NOT_DISPOSABLE for the server of a URL. */
 export async function collectStatus(config: ResolvedConfig): Promise<StatusReport> {
-  const servers = config.server.kind === 'url' ? [await urlServer(config)] : await embeddedServers(config)
+  const servers = await serversOf(config)
   return { project: config.project, servers }
+}
+
+async function serversOf(config: ResolvedConfig): Promise<ServerStatus[]> {
+  if (config.server.kind === 'url') return [await urlServer(config)]
+  return config.server.kind === 'testcontainers' ? [await containerServer(config)] : await embeddedServers(config)
 }
 
 const NOTHING = { connections: null, problem: null, runs: [], templates: [], databases: [] } as const
@@ -22,16 +28,39 @@ async function urlServer({ server }: ResolvedConfig): Promise<ServerStatus> {
   await using session = await openSession(admin)
   const inside = await look(session)
   const version = await versionOf(session)
-  return { kind: 'url', running: true, version, place: describeTarget(admin), embedded: null, ...inside }
+  return {
+    kind: 'url',
+    running: true,
+    version,
+    place: describeTarget(admin),
+    embedded: null,
+    container: null,
+    ...inside,
+  }
+}
+
+async function containerServer(config: ResolvedConfig): Promise<ServerStatus> {
+  const { image, kept, log, found } = await containerOf(config)
+  const container = { image, kept, log, supervisorPid: found?.supervisorPid ?? null }
+  const base = { kind: 'testcontainers', embedded: null, container } as const
+  if (found === undefined) return { ...base, running: false, version: null, place: null, ...NOTHING }
+  const { host, port } = found.state
+  await using session = await openSession(adminTarget(found.state))
+  return { ...base, running: true, version: found.version, place: `${host}:${port}`, ...(await look(session)) }
 }
 
 async function embeddedServers(config: ResolvedConfig): Promise<ServerStatus[]> {
   const known = await embeddedStatus({ projectRoot: config.root })
-  const running = await runningEmbedded(config)
+  const running = await runningServers(config)
   const servers: ServerStatus[] = []
   for (const status of known) {
     const admin = running.find(({ major }) => major === status.major)?.admin
-    const base = { kind: 'embedded', version: status.version ?? null, embedded: detailsOf(status) } as const
+    const base = {
+      kind: 'embedded',
+      version: status.version ?? null,
+      embedded: detailsOf(status),
+      container: null,
+    } as const
     if (!status.running || admin === undefined) servers.push({ ...base, running: false, place: null, ...NOTHING })
     else {
       await using session = await openSession(admin)
@@ -39,7 +68,7 @@ async function embeddedServers(config: ResolvedConfig): Promise<ServerStatus[]> 
     }
   }
   if (servers.length > 0) return servers
-  return [{ kind: 'embedded', running: false, version: null, place: null, embedded: null, ...NOTHING }]
+  return [{ kind: 'embedded', running: false, version: null, place: null, embedded: null, container: null, ...NOTHING }]
 }
 
 function detailsOf(status: EmbeddedStatus): EmbeddedDetails {
@@ -50,7 +79,7 @@ function detailsOf(status: EmbeddedStatus): EmbeddedDetails {
 
 async function look(
   session: Session,
-): Promise<Omit<ServerStatus, 'kind' | 'running' | 'version' | 'place' | 'embedded'>> {
+): Promise<Omit<ServerStatus, 'kind' | 'running' | 'version' | 'place' | 'embedded' | 'container'>> {
   const connections = await readConnections(session)
   if (!(await hasRegistry(session))) return { ...NOTHING, connections }
   const { rows } = await session.query<{ version: number }>('select version from testdb.format')

@@ -44,9 +44,20 @@ function describePart({ connections, slots, connectionLimit, waiting }: RunStatu
   return `${plural(connections, 'connection')}${databases}`
 }
 
-function describeServer({ kind, running, version, place, embedded }: ServerStatus): string {
+function describeServer({ kind, running, version, place, embedded, container }: ServerStatus): string {
   const name = version === null ? 'PostgreSQL' : `PostgreSQL ${version}`
   if (kind === 'url') return `${name} at ${place}, not managed by testdb`
+  if (container !== null) {
+    const { image, supervisorPid, kept } = container
+    if (!running) return `container of ${image}, not running`
+    const supervisor =
+      supervisorPid === null ? 'no supervisor (the next run starts one)' : `supervisor ${supervisorPid}`
+    return [
+      `${name} in a container of ${image} on ${place}`,
+      supervisor,
+      ...(kept ? ['kept by `testdb up`'] : []),
+    ].join(' · ')
+  }
   if (embedded === null) return 'embedded, never started'
   if (!running) return `embedded PostgreSQL ${embedded.major}, not running · ${embedded.cacheDir}`
   const supervisor =

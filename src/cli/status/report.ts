@@ -7,7 +7,7 @@ export interface StatusReport {
 }
 
 export interface ServerStatus {
-  readonly kind: 'embedded' | 'url'
+  readonly kind: 'embedded' | 'url' | 'testcontainers'
   readonly running: boolean
   /** For example `18.4`; null when it is not known because the server is stopped. */
   readonly version: string | null
@@ -15,6 +15,8 @@ export interface ServerStatus {
   readonly place: string | null
   /** What is only known of a server that testdb starts. */
   readonly embedded: EmbeddedDetails | null
+  /** The same of a container. */
+  readonly container: ContainerDetails | null
   readonly connections: Connections | null
   /** Why there is no more to see. */
   readonly problem: string | null
@@ -31,6 +33,13 @@ export interface EmbeddedDetails {
   readonly storage: 'memory' | 'disk' | null
   readonly dataDir: string | null
   readonly cacheDir: string
+  readonly log: string
+}
+
+export interface ContainerDetails {
+  readonly image: string
+  readonly supervisorPid: number | null
+  readonly kept: boolean
   readonly log: string
 }
 
