@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-const REPORTS = { tests: 'test.json', matrix: 'matrix.json' }
+const REPORTS = { tests: 'test.json', matrix: 'matrix.json', containers: 'containers.json' }
 const [folder, ...parts] = process.argv.slice(2)
 
 let passed = 0
@@ -18,7 +18,7 @@ for (const part of parts) {
   const minutes = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
   const counts = `${report.numPassedTests} passed, ${report.numFailedTests + broken} failed`
   console.log(
-    `${name.padEnd(8)} ${minutes.padStart(6)} min   ${name in REPORTS ? counts : code === '0' ? 'done' : 'FAILED'}`,
+    `${name.padEnd(10)} ${minutes.padStart(6)} min   ${name in REPORTS ? counts : code === '0' ? 'done' : 'FAILED'}`,
   )
 }
 console.log(`${passed} passed, ${failed} failed`)

