@@ -33,7 +33,8 @@ export interface RunBudget extends ServerConnections {
 }
 
 /** As many workers as this machine would start at most. */
-export const needOf = (config: ResolvedConfig): Need => needOfRun(config, { slots: availableParallelism() * (1 + config.others.length) })
+export const needOf = (config: ResolvedConfig): Need =>
+  needOfRun(config, { slots: availableParallelism() * (1 + config.others.length) })
 
 export function runBudget(server: ServerConnections, need: Need): RunBudget {
   const usable = usableOf(server)
