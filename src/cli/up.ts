@@ -1,5 +1,6 @@
 /** `testdb up`: starts the embedded server or the container, and keeps it until `testdb down`. */
 import type { ResolvedConfig } from '../config/config.ts'
+import { noServer } from '../open-server.ts'
 import { showProgress } from '../report/progress.ts'
 import { keepEmbedded } from '../server/embedded/index.ts'
 import { keepContainer } from '../server/testcontainers/index.ts'
@@ -32,6 +33,7 @@ type OurConfig = ResolvedConfig & { readonly server: OurKind }
 export async function ourProject(options: CommonOptions, done: 'started' | 'stopped'): Promise<OurConfig> {
   const config = await loadProject(options)
   if (isOurs(config)) return config
+  if (config.server.kind === 'pg-mem') throw noServer()
   const source = config.origins['server.url'] === 'environment' ? 'TESTDB_URL' : 'server.url'
   throw new Refusal(
     `The server of this project is given by ${source}: testdb does not manage it, so it can not be ${done} here.\n` +

@@ -73,7 +73,7 @@ interface Conflict extends SourceProblem {
 }
 
 function findConflicts(config: MergedConfig): Conflict[] {
-  const { isolation, reset, server, scope } = config
+  const { isolation, reset, server, scope, keepOnFailure } = config
   const conflicts: Conflict[] = []
   const add = (path: string, between: Conflict['between'], message: string): void => {
     conflicts.push({ path, between, message, source: 'all values together' })
@@ -89,6 +89,17 @@ function findConflicts(config: MergedConfig): Conflict[] {
   if (isolation !== 'database' && server.kind !== 'url') {
     const needed = "server: { kind: 'url', url: … } or TESTDB_URL"
     add('isolation', ['isolation', 'server'], `'${isolation}' needs ${needed}, got server: { kind: '${server.kind}' }`)
+  }
+  if (server.kind === 'pg-mem' && scope === 'test') {
+    add(
+      'scope',
+      ['scope', 'server'],
+      "expected 'worker' or 'file', because pg-mem has one database for a process, got 'test'",
+    )
+  }
+  if (server.kind === 'pg-mem' && keepOnFailure) {
+    const why = 'because a database of pg-mem goes with its process'
+    add('keepOnFailure', ['server'], `expected false, ${why}, got true`)
   }
   if (server.kind === 'url' && server.url === undefined) {
     add('server.url', ['server'], 'expected a connection string here or in TESTDB_URL, got nothing')

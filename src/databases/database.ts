@@ -25,6 +25,14 @@ export type { Checkpoint, Database } from './contract.ts'
 /** How long `release()` waits for connections that a test never gave back, before it cuts them (ms). */
 const CLOSE_GRACE_MS = 2_000
 
+/** Remembered states, as runners need them. */
+export interface Checkpoints {
+  /** How many there are. */
+  readonly level: number
+  checkpoint(): Promise<unknown>
+  readonly session: { readonly ended: boolean }
+}
+
 export class WorkerDatabase implements Database {
   readonly name: string
   readonly url: string
@@ -71,6 +79,11 @@ export class WorkerDatabase implements Database {
 
   get named(): Readonly<Record<string, WorkerDatabase>> {
     return Object.fromEntries(this.all.map((one) => [one.#context.name, one]))
+  }
+
+  /** What data of `beforeAll` hooks is remembered with; undefined where it can not be. */
+  get checkpoints(): Checkpoints | undefined {
+    return this.#lease?.strategy.checkpoints ? this.#lease : undefined
   }
 
   get target(): ConnectionTarget {

@@ -1,10 +1,12 @@
 /** The migrator for everything else: the user's own code, with the user's own idea of what makes it another version. */
 import { createHash } from 'node:crypto'
+import { isTestDbError } from '../errors.ts'
 import { type ConnectionTarget, formatUrl, withSession } from '../postgres/index.ts'
 import { failure } from './failure.ts'
 import type { MigratorDefinition } from './migrator.ts'
 import { StatementRecorder } from './statements.ts'
 import { MIGRATE_APPLICATION, runStep, sessionSettings } from './steps.ts'
+import { withoutServer } from './without-server.ts'
 
 export interface FunctionMigratorContext {
   /** Connection string of the empty database, as the role that shall own its objects. */
@@ -73,6 +75,19 @@ export function functionMigrator(options: FunctionMigratorOptions): MigratorDefi
             } catch (error) {
               if (signal.aborted && error === signal.reason) throw error
               throw failure({ code: 'TESTDB_MIGRATION_FAILED', name, error, sql: recorder.sqlOf(error) })
+            }
+          })
+          return { applied: [name] }
+        },
+        emulate: async (target) => {
+          const { query, signal } = target
+          const database = withoutServer({ query, signal })
+          await runStep(target, { name, index: 1, total: 1 }, async () => {
+            try {
+              await run(database)
+            } catch (error) {
+              if (isTestDbError(error)) throw error
+              throw failure({ code: 'TESTDB_MIGRATION_FAILED', name, error })
             }
           })
           return { applied: [name] }

@@ -2,6 +2,7 @@
 export { type FunctionMigratorContext, type FunctionMigratorOptions, functionMigrator } from './function.ts'
 export { type KnexMigratorOptions, knexMigrator } from './knex.ts'
 export type {
+  EmulationTarget,
   MigrationResult,
   MigrationTarget,
   Migrator,

@@ -18,10 +18,12 @@ export interface Progress {
   readonly sqlOf: WeakMap<Error, string>
 }
 
+type Steps = Pick<MigrationTarget, 'signal' | 'onStep'>
+
 export function announceMigrations(
   project: KnexProject,
   source: KnexMigrationSource,
-  target: MigrationTarget,
+  target: Steps,
   progress: Progress,
 ): KnexMigrationSource {
   // Knex asks for every pending migration, and for no other, before it runs the first: their number is the total.
@@ -64,7 +66,7 @@ export function announceMigrations(
 export function announceSeeds(
   project: KnexProject,
   source: KnexSeedSource,
-  target: MigrationTarget,
+  target: Steps,
   progress: Progress,
 ): KnexSeedSource {
   return {

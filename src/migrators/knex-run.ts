@@ -2,7 +2,7 @@
 import { inspect } from 'node:util'
 import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { qualified, Session } from '../postgres/index.ts'
+import { ident, qualified, Session } from '../postgres/index.ts'
 import { failure, serverErrorIn } from './failure.ts'
 import { announceMigrations, announceSeeds, type Progress } from './knex-announce.ts'
 import { closeKnex, connectionFor, poolFor } from './knex-connection.ts'
@@ -10,7 +10,7 @@ import { type Attempt, overtaken } from './knex-overtaken.ts'
 import type { KnexProject } from './knex-project.ts'
 import type { KnexConfig, KnexInstance, RawConnection } from './knex-types.ts'
 import { lockTableName } from './lock-table.ts'
-import type { MigrationResult, MigrationTarget } from './migrator.ts'
+import type { EmulationTarget, MigrationResult, MigrationTarget } from './migrator.ts'
 import { createModuleLoader } from './module-loader.ts'
 import { MIGRATE_APPLICATION, sessionSettings } from './steps.ts'
 
@@ -19,7 +19,12 @@ export async function runKnex(project: KnexProject, target: MigrationTarget): Pr
   await ensureSchema(project.migrations.schemaName, target)
   const progress: Progress = { current: undefined, last: undefined, sqlOf: new WeakMap() }
   const connections = new Set<RawConnection>()
-  const knex = open(project, target, progress, connections)
+  const { config } = project
+  const knex = open(project, target, progress, {
+    client: config.client ?? config.dialect ?? 'pg',
+    connection: connectionFor(target),
+    pool: poolFor(config.pool, target, connections),
+  })
   try {
     const [, applied] = await knex.migrate.latest()
     if (project.seeds && target.seeds !== false) {
@@ -34,11 +39,29 @@ export async function runKnex(project: KnexProject, target: MigrationTarget): Pr
   }
 }
 
+/** One run of Knex on an emulation, which is empty and has nobody else in it: no lock can be in the way. */
+export async function emulateKnex(project: KnexProject, target: EmulationTarget): Promise<MigrationResult> {
+  const { config, migrations } = project
+  if (migrations.schemaName) await target.query(`create schema if not exists ${ident(migrations.schemaName)}`)
+  const progress: Progress = { current: undefined, last: undefined, sqlOf: new WeakMap() }
+  const client = target.knexClient(project.package.load(), config.client ?? config.dialect)
+  const knex = open(project, target, progress, { client, connection: {}, pool: { ...config.pool, min: 0 } })
+  try {
+    const [, applied] = await knex.migrate.latest()
+    if (project.seeds) await knex.seed.run()
+    return { applied }
+  } catch (error) {
+    throw explain(error, project, target, progress)
+  } finally {
+    await closeKnex(knex, new Set())
+  }
+}
+
 function open(
   project: KnexProject,
-  target: MigrationTarget,
+  target: Pick<MigrationTarget, 'signal' | 'onStep'>,
   progress: Progress,
-  connections: Set<RawConnection>,
+  place: Pick<KnexConfig, 'client' | 'connection' | 'pool'>,
 ): KnexInstance {
   const loader = createModuleLoader(project.root)
   // Options about files would make Knex throw our source away.
@@ -49,9 +72,7 @@ function open(
   const complete: KnexConfig = {
     log: quietLog,
     ...config,
-    client: config.client ?? config.dialect ?? 'pg',
-    connection: connectionFor(target),
-    pool: poolFor(config.pool, target, connections),
+    ...place,
     asyncStackTraces: false,
     // Else Knex writes bindings over the operators `?` and `?|`: values in the message, and not the statement that was sent.
     compileSqlOnError: false,
@@ -106,7 +127,12 @@ async function overtakenIn(
   return overtaken({ ...attempt, database: connection.database, lockTable }, error)
 }
 
-function explain(thrown: unknown, project: KnexProject, target: MigrationTarget, progress: Progress): unknown {
+function explain(
+  thrown: unknown,
+  project: KnexProject,
+  target: Pick<MigrationTarget, 'signal'> & Partial<Pick<MigrationTarget, 'connection'>>,
+  progress: Progress,
+): unknown {
   // Knex wraps what a seed throws and keeps the original in a property of its own.
   const error = thrown instanceof Error && 'original' in thrown ? thrown.original : thrown
   if (isTestDbError(error) || (target.signal.aborted && error === target.signal.reason)) return error
@@ -119,7 +145,7 @@ function explain(thrown: unknown, project: KnexProject, target: MigrationTarget,
   }
   if (error instanceof Error && error.name === 'MigrationLocked') {
     const table = lockTableName(project.migrations.tableName)
-    const what = `Knex could not take the lock in ${table} of ${target.connection.database}: ${error.message}`
+    const what = `Knex could not take the lock in ${table} of ${target.connection?.database ?? 'the database'}: ${error.message}`
     return new TestDbError('TESTDB_MIGRATION_LOCKED', what, { details: { table }, cause: error })
   }
   const step = progress.current

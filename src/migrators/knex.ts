@@ -5,7 +5,7 @@ import { filesBelow, hashOf, portableName } from './hash-files.ts'
 import { foldersOf, listMigrations, listSeeds } from './knex-folders.ts'
 import type { KnexMigratorOptions } from './knex-options.ts'
 import { type KnexProject, openKnexProject } from './knex-project.ts'
-import { runKnex } from './knex-run.ts'
+import { emulateKnex, runKnex } from './knex-run.ts'
 import { KNEX_TABLE, lockTableName } from './lock-table.ts'
 import type { Migrator, MigratorDefinition, TableName } from './migrator.ts'
 import { createModuleLoader } from './module-loader.ts'
@@ -42,6 +42,7 @@ export function knexMigrator(options: KnexMigratorOptions = {}): MigratorDefinit
         count: names.length,
         hash: () => hashProject(opened),
         migrate: (target) => runKnex(opened, target),
+        emulate: (target) => emulateKnex(opened, target),
         ...tables(opened),
       }
     },

@@ -1,5 +1,6 @@
 /** The contract of every migration tool, as small as it can be: what it depends on (`hash`) and how it runs (`migrate`). */
 import type { ConnectionTarget } from '../postgres/index.ts'
+import type { KnexFactory } from './knex-types.ts'
 
 /** What a user writes in the config, or detection finds: knows nothing yet, does nothing yet. */
 export interface MigratorDefinition {
@@ -31,6 +32,8 @@ export interface Migrator {
   hash(): Promise<string>
   /** Brings the database at `target` up to date. Throws `TESTDB_MIGRATION_FAILED` or `TESTDB_SEED_FAILED` with the tool's error as cause. */
   migrate(target: MigrationTarget): Promise<MigrationResult>
+  /** The same for an emulation in this process; a tool that needs a server has none. */
+  emulate?(target: EmulationTarget): Promise<MigrationResult>
   /** The tool's own tables, which a reset must not empty. */
   readonly bookkeeping: readonly TableName[]
   /** The table with the tool's lock row, if it has one that can get stuck (see heal.ts). */
@@ -54,6 +57,14 @@ export interface MigrationTarget {
   readonly lockTimeoutMs?: number | undefined
   /** False: leave out the seeds that the tool's own configuration names; a database that others use keeps its rows. @default true */
   readonly seeds?: boolean | undefined
+}
+
+/** What takes the place of a server that is not there (`pg-mem`). */
+export interface EmulationTarget extends Pick<MigrationTarget, 'signal' | 'onStep'> {
+  /** Several statements may be given. */
+  query(sql: string, values?: readonly unknown[]): Promise<{ rows: Record<string, unknown>[] }>
+  /** A client class for the project's Knex that needs no driver; `client`: what the project has configured. */
+  knexClient(knex: KnexFactory, client: unknown): unknown
 }
 
 export interface MigrationResult {

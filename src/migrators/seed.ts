@@ -7,8 +7,10 @@ import { isTestDbError, TestDbError } from '../errors.ts'
 import { type ConnectionTarget, formatUrl, withSession } from '../postgres/index.ts'
 import { failure } from './failure.ts'
 import { filesBelow, hashOf, portableName } from './hash-files.ts'
+import type { EmulationTarget } from './migrator.ts'
 import { createModuleLoader } from './module-loader.ts'
 import { StatementRecorder } from './statements.ts'
+import { withoutServer } from './without-server.ts'
 
 /** What a seed function is given: the migrated database, as the role that owns it. */
 export interface SeedContext {
@@ -24,6 +26,8 @@ export interface Seed {
   hash(): Promise<string>
   /** Throws `TESTDB_SEED_FAILED` with what went wrong as its cause. */
   run(target: ConnectionTarget): Promise<void>
+  /** The same for an emulation in this process. */
+  emulate(target: Pick<EmulationTarget, 'query'>): Promise<void>
 }
 
 /** `.sql` runs as it is; the others export a `SeedFunction` as their default. */
@@ -44,14 +48,16 @@ export function loadSeed(seed: string | SeedFunction | undefined, root: string):
       summary,
       // Helpers and data that lie beside the files count too.
       hash: async () => hashOf(path, ['seed', 'folder'], await filesBelow(path)),
-      run: (target) => runFiles(seedFiles(path), target, root),
+      run: (target) => runFiles(seedFiles(path), onServer(target), root),
+      emulate: (target) => runFiles(seedFiles(path), inProcess(target), root),
     }
   }
   if (!isSeedFile(path)) throw invalid(`${seed} must be a folder or a file with ${EXTENSIONS.join(' ')}`)
   return {
     summary: seed,
     hash: async () => hashOf(root, ['seed', 'file'], [path]),
-    run: (target) => runFiles([path], target, root),
+    run: (target) => runFiles([path], onServer(target), root),
+    emulate: (target) => runFiles([path], inProcess(target), root),
   }
 }
 
@@ -61,7 +67,8 @@ function functionSeed(seed: SeedFunction): Seed {
     summary: `function ${seed.name || '(no name)'}`,
     // What it imports or closes over can not be seen: `hash.include` and `hash.env` are for that.
     hash: async () => createHash('sha256').update(`seed function ${seed.toString()}`).digest('hex'),
-    run: (target) => runFunction(seed, target, name, undefined),
+    run: (target) => runFunction(seed, onServer(target), name, undefined),
+    emulate: (target) => runFunction(seed, inProcess(target), name, undefined),
   }
 }
 
@@ -73,12 +80,29 @@ function seedFiles(folder: string): string[] {
   return names.sort().map((name) => join(folder, name))
 }
 
-async function runFiles(files: readonly string[], target: ConnectionTarget, root: string): Promise<void> {
+/** Where the seed goes. */
+interface Place {
+  /** Calls `work` with something that runs SQL. */
+  use(work: (database: Pick<SeedContext, 'query'>) => Promise<void>): Promise<void>
+  context(query: SeedContext['query']): SeedContext
+}
+
+const onServer = (target: ConnectionTarget): Place => ({
+  use: (work) => withSession(target, { applicationName: 'testdb seed' }, work),
+  context: (query) => ({ url: formatUrl(target), query }),
+})
+
+const inProcess = (target: Pick<EmulationTarget, 'query'>): Place => ({
+  use: (work) => work(target),
+  context: (query) => withoutServer({ query }),
+})
+
+async function runFiles(files: readonly string[], place: Place, root: string): Promise<void> {
   const loader = createModuleLoader(root)
   for (const path of files) {
     const name = portableName(root, path)
-    if (extname(path) === '.sql') await runSql(await readFile(path, 'utf8'), target, name)
-    else await runFunction(await loadFunction(() => loader.load(path), name), target, name, name)
+    if (extname(path) === '.sql') await runSql(await readFile(path, 'utf8'), place, name)
+    else await runFunction(await loadFunction(() => loader.load(path), name), place, name, name)
   }
 }
 
@@ -93,9 +117,9 @@ async function loadFunction(load: () => Promise<unknown>, name: string): Promise
   }
 }
 
-async function runSql(sql: string, target: ConnectionTarget, name: string): Promise<void> {
+async function runSql(sql: string, place: Place, name: string): Promise<void> {
   const text = sql.replace(/^\uFEFF/, '')
-  await withSession(target, { applicationName: 'testdb seed' }, async (session) => {
+  await place.use(async (session) => {
     try {
       await session.query(text)
     } catch (error) {
@@ -104,16 +128,11 @@ async function runSql(sql: string, target: ConnectionTarget, name: string): Prom
   })
 }
 
-async function runFunction(
-  seed: SeedFunction,
-  target: ConnectionTarget,
-  name: string,
-  file: string | undefined,
-): Promise<void> {
+async function runFunction(seed: SeedFunction, place: Place, name: string, file: string | undefined): Promise<void> {
   const recorder = new StatementRecorder()
-  await withSession(target, { applicationName: 'testdb seed' }, async (session) => {
+  await place.use(async (session) => {
     try {
-      await seed({ url: formatUrl(target), query: recorder.wrap(session) })
+      await seed(place.context(recorder.wrap(session)))
     } catch (error) {
       if (isTestDbError(error)) throw error
       throw failure({ code: 'TESTDB_SEED_FAILED', name, error, sql: recorder.sqlOf(error), file })

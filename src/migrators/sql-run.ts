@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { ident, qualified, type Session, withSession } from '../postgres/index.ts'
 import { failure } from './failure.ts'
-import type { MigrationResult, MigrationTarget } from './migrator.ts'
+import type { EmulationTarget, MigrationResult, MigrationTarget } from './migrator.ts'
 import { MIGRATE_APPLICATION, runStep, sessionSettings } from './steps.ts'
 
 export interface SqlFile {
@@ -38,6 +38,18 @@ export async function runSqlFiles(
     }
     return { applied: pending.map((file) => file.name) }
   })
+}
+
+/** On an emulation, which starts empty and goes with its process: there is nothing to remember. */
+export async function emulateSqlFiles(files: readonly SqlFile[], target: EmulationTarget): Promise<MigrationResult> {
+  for (const [i, { name, path, sql }] of files.entries()) {
+    await runStep(target, { name, index: i + 1, total: files.length }, () =>
+      target.query(sql.replace(/^\uFEFF/, '')).catch((error: unknown) => {
+        throw failure({ code: 'TESTDB_MIGRATION_FAILED', name, error, sql, file: path })
+      }),
+    )
+  }
+  return { applied: files.map(({ name }) => name) }
 }
 
 async function runFile(session: Session, file: SqlFile, table: Table, settings: Settings): Promise<void> {

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path'
 import { messageOf, TestDbError } from '../errors.ts'
 import { hashOf, portableName } from './hash-files.ts'
 import type { MigratorDefinition } from './migrator.ts'
-import { runSqlFiles } from './sql-run.ts'
+import { emulateSqlFiles, runSqlFiles, type SqlFile } from './sql-run.ts'
 
 export interface SqlMigratorOptions {
   /** Folder of the files, relative to the project; its subfolders are not read. @default 'migrations' */
@@ -57,20 +57,22 @@ export function sqlMigrator(options: SqlMigratorOptions = {}): MigratorDefinitio
           const files = (await sqlFiles(folder)).map((name) => join(folder, name))
           return hashOf(folder, { tool: ['sql', 1], table }, files)
         },
-        migrate: async (target) => {
-          const files = await Promise.all(
-            (await sqlFiles(folder)).map(async (name) => ({
-              name,
-              path: portableName(root, join(folder, name)),
-              sql: await readFile(join(folder, name), 'utf8'),
-            })),
-          )
-          return runSqlFiles(files, table, target)
-        },
+        migrate: async (target) => runSqlFiles(await readFiles(folder, root), table, target),
+        emulate: async (target) => emulateSqlFiles(await readFiles(folder, root), target),
         bookkeeping: [table],
       }
     },
   }
+}
+
+async function readFiles(folder: string, root: string): Promise<SqlFile[]> {
+  return Promise.all(
+    (await sqlFiles(folder)).map(async (name) => ({
+      name,
+      path: portableName(root, join(folder, name)),
+      sql: await readFile(join(folder, name), 'utf8'),
+    })),
+  )
 }
 
 /** Names in the order they run. */

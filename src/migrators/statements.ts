@@ -1,5 +1,4 @@
 /** Remembers which statement an error belongs to: the driver's errors have a position, but not the text it counts in. */
-import type { Session } from '../postgres/index.ts'
 import { serverErrorIn } from './failure.ts'
 
 export type Query = (sql: string, values?: readonly unknown[]) => Promise<{ rows: Record<string, unknown>[] }>
@@ -8,7 +7,7 @@ export class StatementRecorder {
   readonly #sqlOf = new WeakMap<Error, string>()
 
   /** The `query` that user code is given. */
-  wrap(session: Session): Query {
+  wrap(session: { readonly query: Query }): Query {
     return async (sql, values) => {
       try {
         const { rows } = await session.query(sql, values)

@@ -49,12 +49,8 @@ export interface KnexDriver {
   readonly types: never
 }
 
-/** Opens a Knex instance with the Knex of the project at `projectRoot`. `clientOf`: what its connections are, if not the driver's. */
-export function openKnex(
-  projectRoot: string,
-  config: Knex.Config,
-  clientOf?: (driver: KnexDriver) => ClientClass,
-): Knex {
+/** The Knex of the project. Throws `TESTDB_PEER_MISSING`. */
+export function loadKnex(projectRoot: string): (config: Knex.Config) => Knex {
   const require = createRequire(join(projectRoot, 'package.json'))
   let knex: unknown
   try {
@@ -62,10 +58,16 @@ export function openKnex(
   } catch (cause) {
     throw new TestDbError('TESTDB_PEER_MISSING', 'db.knex() needs the package "knex": npm i knex', { cause })
   }
-  const create = (typeof knex === 'function' ? knex : (knex as { default: unknown }).default) as (
-    config: Knex.Config,
-  ) => Knex
-  const instance = create(config)
+  return (typeof knex === 'function' ? knex : (knex as { default: unknown }).default) as (config: Knex.Config) => Knex
+}
+
+/** Opens a Knex instance with the Knex of the project at `projectRoot`. `clientOf`: what its connections are, if not the driver's. */
+export function openKnex(
+  projectRoot: string,
+  config: Knex.Config,
+  clientOf?: (driver: KnexDriver) => ClientClass,
+): Knex {
+  const instance = loadKnex(projectRoot)(config)
   waitWhileFull(instance)
   if (clientOf) {
     const client = instance.client as { driver: KnexDriver }

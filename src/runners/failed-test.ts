@@ -4,9 +4,11 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { type RunContext, testTarget } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
+import { isPgMem } from '../databases/pg-mem-database.ts'
 import { messageOf } from '../errors.ts'
 import { formatUrl, type Session, sessionsOf } from '../postgres/index.ts'
 import { describePostmortem, type Postmortem } from '../report/postmortem.ts'
+import type { HeldDatabase, WorkerContext } from './worker.ts'
 
 export interface FailedTest {
   readonly name: string
@@ -20,9 +22,10 @@ const CAP = 100
 /** Bytes of a file's name that tell what it is about: with the rest of it, what every file system takes. */
 const NAME_BYTES = 120
 
-export async function reportFailure(context: RunContext, database: WorkerDatabase, test: FailedTest): Promise<void> {
+export async function reportFailure(context: WorkerContext, database: HeldDatabase, test: FailedTest): Promise<void> {
+  if (isPgMem(context)) return
   for (const one of [context, ...(context.others ?? [])]) {
-    const own = database.named[one.name]
+    const own = (database as WorkerDatabase).named[one.name]
     if (own) await reportOne(one, own, test)
   }
 }

@@ -1,6 +1,6 @@
 /** Tests that run at the same time on one database would be put back by each other. */
-import type { RunContext } from '../databases/context.ts'
 import { TestDbError } from '../errors.ts'
+import type { WorkerContext } from './worker.ts'
 
 export class OneAtATime<Test> {
   readonly #nameOf: (test: Test) => string
@@ -8,7 +8,7 @@ export class OneAtATime<Test> {
   readonly #shares: string
   #running: Test | undefined
 
-  constructor({ reset, scope, shared }: RunContext, nameOf: (test: Test) => string) {
+  constructor({ reset, scope, shared }: WorkerContext, nameOf: (test: Test) => string) {
     // With a database for each test it is the environment that they would share.
     this.#matters = (reset !== 'none' || scope === 'test') && shared === undefined
     this.#shares = scope === 'test' ? 'with one environment' : 'on one database'

@@ -7,10 +7,10 @@
  *
  * Runners do not tell when a block is left; it shows when the next hook or test is about to run, which is early enough.
  */
-import type { WorkerDatabase } from '../databases/database.ts'
 import { callOnReset } from '../databases/on-reset.ts'
 import { messageOf } from '../errors.ts'
 import { publish } from '../events.ts'
+import type { HeldDatabase } from './worker.ts'
 
 interface Entered<Block> {
   readonly block: Block
@@ -23,7 +23,7 @@ export class Suites<Block> {
   /** The first database last: when it was put back, the others were. */
   readonly #each: readonly SuitesOfOne<Block>[]
 
-  constructor(database: WorkerDatabase, nameOf: (block: Block) => string) {
+  constructor(database: HeldDatabase, nameOf: (block: Block) => string) {
     this.#each = [...database.all].reverse().map((one) => new SuitesOfOne(one, nameOf))
   }
 
@@ -51,14 +51,16 @@ export class Suites<Block> {
   }
 }
 
+type OneDatabase = Pick<HeldDatabase, 'checkpoints' | 'resetAfter'>
+
 class SuitesOfOne<Block> {
-  readonly #database: WorkerDatabase
+  readonly #database: OneDatabase
   readonly #nameOf: (block: Block) => string
   readonly #entered: Entered<Block>[] = []
   /** What may have written since the last reset, other than a test. */
   #written: string | undefined
 
-  constructor(database: WorkerDatabase, nameOf: (block: Block) => string) {
+  constructor(database: OneDatabase, nameOf: (block: Block) => string) {
     this.#database = database
     this.#nameOf = nameOf
   }
@@ -66,23 +68,22 @@ class SuitesOfOne<Block> {
   async enter(path: readonly Block[]): Promise<void> {
     const block = path.at(-1)
     await this.at(path.slice(0, -1))
-    if (block !== undefined && this.#database.lease?.strategy.checkpoints)
-      this.#entered.push({ block, level: undefined })
+    if (block !== undefined && this.#database.checkpoints) this.#entered.push({ block, level: undefined })
   }
 
   /** True when the database was put back. */
   async at(path: readonly Block[]): Promise<boolean> {
-    const lease = this.#database.lease
+    const { checkpoints } = this.#database
     const left = this.#entered.findIndex(({ block }, place) => block !== path[place])
     if (left >= 0) this.#entered.splice(left)
     // A database that had to be replaced has none of the checkpoints any more.
-    for (const one of this.#entered) if ((one.level ?? 0) > (lease?.level ?? 0)) one.level = lease?.level
+    for (const one of this.#entered) if ((one.level ?? 0) > (checkpoints?.level ?? 0)) one.level = checkpoints?.level
     const outdated = left >= 0 || this.#written !== undefined
     if (outdated) {
       await this.#database.resetAfter(this.#written ?? 'the hooks of a block', this.#level)
       this.#written = undefined
     }
-    if (!lease?.strategy.checkpoints) return outdated
+    if (!this.#database.checkpoints) return outdated
     for (const one of this.#entered) one.level ??= await this.#remember(one.block)
     return outdated
   }
@@ -101,14 +102,14 @@ class SuitesOfOne<Block> {
   }
 
   async #remember(block: Block): Promise<number> {
-    const lease = this.#database.lease
+    const { checkpoints } = this.#database
     try {
-      await lease?.checkpoint()
+      await checkpoints?.checkpoint()
     } catch (error) {
-      if (lease?.session.ended) throw error
+      if (checkpoints?.session.ended) throw error
       const message = `what beforeAll hooks of "${this.#nameOf(block)}" have made is gone after its first test: ${messageOf(error)}`
       publish('warning.raised', { message })
     }
-    return lease?.level ?? 0
+    return checkpoints?.level ?? 0
   }
 }

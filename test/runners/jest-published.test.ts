@@ -42,7 +42,7 @@ test.each([
   ['/elsewhere/a.test.js', 'repo'],
 ])('%s belongs to the run of %s', (file, project) => {
   publishRuns(runs, folder.path)
-  expect(runOf(file).project).toBe(project)
+  expect(runOf(file)).toMatchObject({ project })
 })
 
 test('a root without a run tells why', () => {

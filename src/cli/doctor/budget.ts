@@ -2,7 +2,7 @@
 import type { ResolvedConfig } from '../../config/config.ts'
 import { readConnectionFacts } from '../../coordination/index.ts'
 import { isTestDbError, TestDbError } from '../../errors.ts'
-import { openServer } from '../../open-server.ts'
+import { noServer, openServer } from '../../open-server.ts'
 import { describeTarget, type Session } from '../../postgres/index.ts'
 import { WrongUsage } from '../arguments.ts'
 import { type CommonOptions, loadProject, openSession, printWarnings } from '../project.ts'
@@ -115,6 +115,7 @@ export async function productionLike(session: Session, config: ResolvedConfig): 
 }
 
 async function testServer(config: ResolvedConfig): Promise<Answer> {
+  if (config.server.kind === 'pg-mem') throw noServer()
   const { checks: before, server } = await checkServer(config)
   const failed = before.filter(({ status }) => status === 'error')
   if (server === undefined) return notUsable([...failed, ...(await checkKnexPools(config, { server: UNCONFIGURED }))])

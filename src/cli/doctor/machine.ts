@@ -22,6 +22,7 @@ const PEERS: readonly Peer[] = [
   { name: 'vitest', from: [3, 2], use: 'testdb/vitest' },
   { name: 'jest', from: [29, 0], use: 'testdb/jest' },
   { name: 'knex', from: [2, 0], use: 'Knex migrations and db.knex()' },
+  { name: 'pg-mem', from: [3, 0], use: "server: { kind: 'pg-mem' }" },
 ]
 
 /** A package that is missing is no problem by itself: what needs it says so. */

@@ -2,11 +2,13 @@
 import { statfs } from 'node:fs/promises'
 import type { ResolvedConfig } from '../../config/config.ts'
 import { openServer } from '../../open-server.ts'
+import { PG_MEM_LIMITS } from '../../pg-mem-run.ts'
 import { formatDuration } from '../../report/format.ts'
 import { chooseAccount } from '../../server/embedded/account.ts'
 import { assertCanRun, findBinaries } from '../../server/embedded/binaries.ts'
 import { embeddedStatus } from '../../server/embedded/index.ts'
 import { resolveCache } from '../../server/embedded/locations.ts'
+import { findPgMem } from '../../server/pg-mem/package.ts'
 import type { Server } from '../../server/server.ts'
 import { containerOf } from '../project.ts'
 import { type Check, fromError, ok, skipped, warning } from './check.ts'
@@ -21,6 +23,7 @@ export interface ServerChecks {
 }
 
 export async function checkServer(config: ResolvedConfig): Promise<ServerChecks> {
+  if (config.server.kind === 'pg-mem') return { checks: [checkPgMem(config)], server: undefined }
   const before = config.server.kind === 'embedded' ? await checkEmbedded(config) : []
   if (before.some(({ status }) => status === 'error')) {
     return { checks: [...before, skipped('server', 'the embedded server was not started')], server: undefined }
@@ -32,6 +35,15 @@ export async function checkServer(config: ResolvedConfig): Promise<ServerChecks>
     return { checks: server.kind === 'embedded' ? [...checks, await checkSpace(config)] : checks, server }
   } catch (error) {
     return { checks: [...before, fromError('server', error)], server: undefined }
+  }
+}
+
+/** That its migrations can be run by it shows when they are. */
+function checkPgMem({ root }: ResolvedConfig): Check {
+  try {
+    return ok('server', `no server; pg-mem ${findPgMem(root).version} in each process. ${PG_MEM_LIMITS}`)
+  } catch (error) {
+    return fromError('server', error)
   }
 }
 

@@ -1,6 +1,7 @@
 /** Looks at the project's servers. Starts nothing, creates nothing. */
 import type { ResolvedConfig } from '../../config/config.ts'
 import { FORMAT, hasRegistry, liveRuns } from '../../coordination/index.ts'
+import { noServer } from '../../open-server.ts'
 import { describeTarget, type Session } from '../../postgres/index.ts'
 import { type EmbeddedStatus, embeddedStatus } from '../../server/embedded/index.ts'
 import { adminTarget } from '../../server/testcontainers/state.ts'
@@ -11,6 +12,7 @@ import type { EmbeddedDetails, ServerStatus, StatusReport } from './report.ts'
 
 /** Throws TESTDB_SERVER_UNREACHABLE, TESTDB_SERVER_NOT_DISPOSABLE for the server of a URL. */
 export async function collectStatus(config: ResolvedConfig): Promise<StatusReport> {
+  if (config.server.kind === 'pg-mem') throw noServer()
   const servers = await serversOf(config)
   return { project: config.project, servers }
 }

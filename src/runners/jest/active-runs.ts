@@ -1,8 +1,8 @@
 /** The runs that globalSetup started, for globalTeardown: Jest loads the two as separate modules. */
-import type { Run } from '../../testdb.ts'
+import type { AnyRun } from '../../pg-mem-run.ts'
 
 interface ActiveRuns {
-  readonly runs: readonly Run[]
+  readonly runs: readonly AnyRun[]
   /** Takes back what the workers were told. */
   readonly retract: () => void
 }

@@ -9,11 +9,10 @@ import { dirname, join, resolve } from 'node:path'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError } from '../../errors.ts'
 import { chooseMigrator } from '../../migrators/detect.ts'
+import { type AnyRun, startAnyRun } from '../../pg-mem-run.ts'
 import { showProgress } from '../../report/progress.ts'
 import type { Workers } from '../../run-budget.ts'
 import { makeRunFolder } from '../../run-folder.ts'
-import { startRun } from '../../start-run.ts'
-import type { Run } from '../../testdb.ts'
 import { activeRuns } from './active-runs.ts'
 import { type Published, publishRuns } from './published.ts'
 
@@ -26,7 +25,7 @@ interface GlobalConfig {
 
 export default async function globalSetup(all: GlobalConfig, first: { readonly rootDir: string }): Promise<void> {
   const endProgress = showProgress()
-  const runs: Run[] = []
+  const runs: AnyRun[] = []
   try {
     await activeRuns.close()
     const folder = makeRunFolder()
@@ -57,13 +56,13 @@ export default async function globalSetup(all: GlobalConfig, first: { readonly r
 /** Only a project without migrations may go without a run, if it is not the only one. */
 async function start(
   root: string,
-  { isFirst, all, runs }: { readonly isFirst: boolean; readonly all: GlobalConfig; readonly runs: readonly Run[] },
-): Promise<{ readonly run: Run } | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
+  { isFirst, all, runs }: { readonly isFirst: boolean; readonly all: GlobalConfig; readonly runs: readonly AnyRun[] },
+): Promise<{ readonly run: AnyRun } | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
   try {
     const config = await resolveConfig({ cwd: root })
     // No server is started for a project that has nothing to put on it.
     if (!isFirst && !config.migrator) await chooseMigrator(config.root, config.environment)
-    return { run: await startRun(config, { runner: 'jest', ...workersOf(all), beside: runs }) }
+    return { run: await startAnyRun(config, { runner: 'jest', ...workersOf(all), beside: runs }) }
   } catch (error) {
     if (isFirst || !isTestDbError(error) || error.code !== 'TESTDB_MIGRATOR_MISSING') throw error
     return { failed: { code: error.code, what: error.what, fixes: error.fixes } }

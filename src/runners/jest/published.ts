@@ -7,11 +7,12 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, sep } from 'node:path'
-import { CONTEXT_VARIABLE, type RunContext } from '../../databases/context.ts'
+import { CONTEXT_VARIABLE } from '../../databases/context.ts'
 import { type ErrorCode, TestDbError } from '../../errors.ts'
+import type { WorkerContext } from '../worker.ts'
 
 export type Published =
-  | { readonly root: string; readonly context: RunContext }
+  | { readonly root: string; readonly context: WorkerContext }
   /** A root without a run: a project whose tests may not want a database. They are told when they ask for one. */
   | { readonly root: string; readonly failed: { code: ErrorCode; what: string; fixes: readonly string[] } }
 
@@ -24,7 +25,7 @@ export function publishRuns(runs: readonly Published[], folder: string): () => v
 }
 
 /** The run of the root that the test file lies in. Throws `TESTDB_RUN_MISSING` when the global set-up did not run. */
-export function runOf(testFile: string): RunContext {
+export function runOf(testFile: string): WorkerContext {
   const runs = publishedRuns()
   const inside = runs.filter(({ root }) => testFile.startsWith(root.endsWith(sep) ? root : root + sep))
   // The innermost root; tests that lie outside of all, by `roots` or `rootDir`, belong to the first.
@@ -36,7 +37,7 @@ export function runOf(testFile: string): RunContext {
 }
 
 /** The run that every test file belongs to; undefined where that depends on the file. */
-export function onlyRun(): RunContext | undefined {
+export function onlyRun(): WorkerContext | undefined {
   return publishedRuns().length > 1 ? undefined : runOf('')
 }
 

@@ -13,7 +13,7 @@ import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { fileBegins, nameTestFile, testBegins, testEnds } from '../refused.ts'
 import { Suites } from '../suites.ts'
-import { currentDatabase, enterFile, hideDatabase, leaveFile } from '../worker.ts'
+import { currentDatabase, enterFile, hideDatabase, leaveFile, type WorkerContext } from '../worker.ts'
 import {
   afterEverything,
   type Block,
@@ -84,7 +84,7 @@ async function tellEnd(): Promise<void> {
   if (test) await testEnds(test)
 }
 
-async function reportIfFailed(context: RunContext): Promise<void> {
+async function reportIfFailed(context: WorkerContext): Promise<void> {
   const [database, test] = [currentDatabase(), runningTest()]
   if (!database || !test || test.errors.length === 0) return
   const blocks: string[] = []
@@ -93,7 +93,7 @@ async function reportIfFailed(context: RunContext): Promise<void> {
 }
 
 /** One database for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
-function registerHooks(context: RunContext): void {
+function registerHooks(context: WorkerContext): void {
   nameTestFile(testFile())
   const leave = (): Promise<void> => leaveFile(false)
   const database = currentDatabase()
@@ -133,7 +133,7 @@ function registerHooks(context: RunContext): void {
 }
 
 /** Jest runs the bodies of concurrent tests before any hook, and beside those of all others. */
-function assertOneAtATime(context: RunContext, matters: boolean): void {
+function assertOneAtATime(context: WorkerContext, matters: boolean): void {
   const { all, concurrent } = testsToRun()
   const [first] = concurrent
   if (!first || !matters) return

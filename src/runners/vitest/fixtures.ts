@@ -7,11 +7,19 @@
 import { test as base, inject, type RunnerTestCase } from 'vitest'
 import { acquireDatabase } from '../../acquire.ts'
 import type { RunContext } from '../../databases/context.ts'
-import type { Database, WorkerDatabase } from '../../databases/database.ts'
+import type { Database } from '../../databases/database.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { testBegins, testEnds, watchRefusals } from '../refused.ts'
-import { currentDatabase, enterFile, leaveFile, printWarnings, resetAfter } from '../worker.ts'
+import {
+  currentDatabase,
+  enterFile,
+  type HeldDatabase,
+  leaveFile,
+  printWarnings,
+  resetAfter,
+  type WorkerContext,
+} from '../worker.ts'
 import { contextOf } from './injected.ts'
 import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
@@ -22,9 +30,9 @@ interface FileFixtures {
 }
 
 interface FileHold {
-  readonly context: RunContext
+  readonly context: WorkerContext
   /** Undefined with `scope: 'test'`. */
-  readonly database: WorkerDatabase | undefined
+  readonly database: HeldDatabase | undefined
   /** Set when no setup file resets. */
   readonly running: OneAtATime<{ readonly name: string }> | undefined
 }
@@ -61,7 +69,7 @@ export const test = base.extend<Fixtures & FileFixtures>({
     { scope: 'file' },
   ],
   db: async ({ testdbFile: { context, database, running }, task }, use) => {
-    if (!database) return useOwn(context, task, use)
+    if (!database) return useOwn(context as RunContext, task, use)
     running?.enter(task)
     assertHeld(currentDatabase())
     if (running) testBegins(task, task.name)

@@ -8,15 +8,14 @@
 import type { TestProject, Vitest } from 'vitest/node'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
+import { type AnyRun, startAnyRun } from '../../pg-mem-run.ts'
 import { showProgress } from '../../report/progress.ts'
 import { makeRunFolder, type RunFolder } from '../../run-folder.ts'
-import { startRun } from '../../start-run.ts'
-import type { Run } from '../../testdb.ts'
 import { workersOf } from './max-workers.ts'
 import type { Provided } from './provided.ts'
 
 interface ActiveRun {
-  readonly started: Promise<Run>
+  readonly started: Promise<AnyRun>
   readonly folder: RunFolder
   users: number
   /** A look at the migrations that is under way: the projects that share the run ask for it at the same time. */
@@ -40,7 +39,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     active.folder.remove()
     await (await active.started).close()
   }
-  let run: Run
+  let run: AnyRun
   try {
     run = await active.started
   } catch (error) {
@@ -74,7 +73,7 @@ function hasTestsOfItsOwn(project: TestProject): boolean {
 }
 
 /** Vitest starts the projects' set-ups one after the other; one that has failed has no part to take over. */
-async function begun(runs: readonly ActiveRun[]): Promise<Run[]> {
+async function begun(runs: readonly ActiveRun[]): Promise<AnyRun[]> {
   const settled = await Promise.allSettled(runs.map(({ started }) => started))
   return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
 }
@@ -86,19 +85,19 @@ function runsOf(vitest: Vitest): Map<string, ActiveRun> {
   return known
 }
 
-async function start(project: TestProject, earlier: readonly ActiveRun[]): Promise<Run> {
+async function start(project: TestProject, earlier: readonly ActiveRun[]): Promise<AnyRun> {
   const endProgress = showProgress()
   try {
     const config = await resolveConfig({ cwd: project.config.root })
     const workers = workersOf(project, config.scope)
-    return await startRun(config, { runner: 'vitest', ...workers, beside: await begun(earlier) })
+    return await startAnyRun(config, { runner: 'vitest', ...workers, beside: await begun(earlier) })
   } finally {
     endProgress()
   }
 }
 
 /** Watch mode: looks at the migrations again. A failure is told to the tests, because an error here would end the watcher. */
-async function refresh(run: Run): Promise<Failure | undefined> {
+async function refresh(run: AnyRun): Promise<Failure | undefined> {
   const endProgress = showProgress()
   try {
     await run.refresh()

@@ -1,18 +1,17 @@
 /** One database for all tests of a file; each starts from what its `beforeAll` hooks have made. */
 import { afterAll } from 'vitest'
-import type { RunContext } from '../../databases/context.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
 import { fileBegins, testBegins, testEnds } from '../refused.ts'
 import { Suites } from '../suites.ts'
-import { enterFile, leaveFile } from '../worker.ts'
+import { enterFile, leaveFile, type WorkerContext } from '../worker.ts'
 import { aroundTests, type Test } from './around-tests.ts'
 import { type Block, pathOf } from './blocks.ts'
 import { reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 import { beforeWorkerEnds } from './worker-end.ts'
 
-export async function useDatabasePerFile(context: RunContext, workerStays: boolean): Promise<void> {
+export async function useDatabasePerFile(context: WorkerContext, workerStays: boolean): Promise<void> {
   const database = await enterFile(context, { slot: slot() })
   const suites = new Suites<Block>(database, ({ name }) => name)
   const running = new OneAtATime<Test>(context, ({ name }) => name)

@@ -1,12 +1,11 @@
 /** How a test stands when its after-hooks run. */
 import type { RunnerTestCase } from 'vitest'
-import type { RunContext } from '../../databases/context.ts'
-import type { WorkerDatabase } from '../../databases/database.ts'
 import { reportFailure } from '../failed-test.ts'
+import type { HeldDatabase, WorkerContext } from '../worker.ts'
 
 export async function reportIfFailed(
-  context: RunContext,
-  database: WorkerDatabase,
+  context: WorkerContext,
+  database: HeldDatabase,
   task: Readonly<RunnerTestCase>,
 ): Promise<void> {
   // With retries an earlier try's errors are still listed; the state is this try's. Of `test.fails` it is turned around later.
