@@ -151,6 +151,7 @@ describe('loading', () => {
         'testdb/vitest',
         'testdb/vitest/plugin',
         'testdb/jest',
+        'testdb/jest/db',
         'testdb/migrators',
         'testdb/locks',
         'testdb/pools',

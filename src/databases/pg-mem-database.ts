@@ -108,8 +108,14 @@ export class PgMemDatabase implements Database {
 
   get checkpoints(): Checkpoints | undefined {
     if (this.#context.reset === 'none') return undefined
-    const { level } = this.#emulation
-    return { level, session: { ended: false }, checkpoint: async () => this.#emulation.remember() }
+    const emulation = this.#emulation
+    return {
+      get level() {
+        return emulation.level
+      },
+      session: { ended: false },
+      checkpoint: async () => emulation.remember(),
+    }
   }
 
   /** Between the files of a worker that goes on with it, and at its end. */

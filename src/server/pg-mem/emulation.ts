@@ -108,14 +108,12 @@ export class Emulation {
   }
 }
 
-/** Without its advice, which is about filing an issue, and its pictures. */
+/** Without its advice, which is about filing an issue, and its pictures; with the place, where it says one. */
 function ownWords(message: string): string {
   const [first = ''] = message.split('\n', 1)
-  return first
-    .replaceAll(/\p{Extended_Pictographic}\uFE0F?/gu, '')
-    .replaceAll(/\s+/g, ' ')
-    .replace(/^[\s:]+/, '')
-    .trim()
+  const [, line, column] = /Syntax error at line (\d+) col (\d+)/.exec(message) ?? []
+  const words = first.replaceAll(/\p{Extended_Pictographic}\uFE0F?/gu, '').replaceAll(/\s+/g, ' ')
+  return words.replace(/^[\s:]+/, '').trim() + (line === undefined ? '' : ` (line ${line}, column ${column})`)
 }
 
 const textOf = (query: unknown): string => (typeof query === 'string' ? query : (query as { text: string }).text)
