@@ -52,10 +52,12 @@ export function databaseEnvironment(context: RunContext, database: WorkerDatabas
   const variables: Record<string, string> = {}
   for (const other of context.others ?? []) setUrl(variables, other, database.named[other.name])
   if (context.env === false) return variables
-  const { host, port, user, password, ssl } = database.target
+  const { host, port, user, password, ssl, parameters } = database.target
   Object.assign(variables, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database.name })
   if (password !== undefined) variables.PGPASSWORD = password
   if (ssl === false) variables.PGSSLMODE = 'disable'
+  else if (parameters?.sslmode !== undefined) variables.PGSSLMODE = parameters.sslmode
+  if (parameters?.sslrootcert !== undefined) variables.PGSSLROOTCERT = parameters.sslrootcert
   setUrl(variables, context, database)
   return variables
 }

@@ -73,6 +73,14 @@ export const ERRORS = {
       'Run `npx testdb doctor` to see what the server can do.',
     ],
   },
+  TESTDB_RIGHTS_MISSING: {
+    meaning:
+      'The role that testdb connects as has no right to something that this configuration needs; nothing was started.',
+    fixes: [
+      'Give the role the right named above, or connect as a role that has it.',
+      'Run `npx testdb doctor` to see what the server and the role can do.',
+    ],
+  },
   TESTDB_SERVER_LOST: {
     meaning:
       'The connection that coordinates this run was closed by the server: it was stopped, restarted, or ended the session.',

@@ -34,6 +34,7 @@ import {
   wantedConnections,
 } from './run-budget.ts'
 import { ensureShared, ensureTemplate } from './run-template.ts'
+import { announceMissing, assertRights } from './server/rights.ts'
 import type { Server } from './server/server.ts'
 import { reached } from './steps.ts'
 import { BackgroundSweep } from './templates/background-sweep.ts'
@@ -67,6 +68,8 @@ export async function startOne(config: ResolvedConfig, options: RunOptions): Pro
   const { server, session } = await openSession(config, wantedConnections(config, options))
   try {
     reached('run.connected')
+    assertRights(server, config)
+    announceMissing(server, config)
     await ensureRegistry(session)
     // A shared database belongs to the role of its URL, and its objects should too.
     const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
@@ -76,7 +79,7 @@ export async function startOne(config: ResolvedConfig, options: RunOptions): Pro
     const reservation = first
       ? await reserveBeside(session, runId, config, { first, slots: options.slots })
       : await reserveForRun(session, runId, config, options)
-    const reset = await usableReset(session, config.reset)
+    const reset = usableReset(server.capabilities, config.reset)
     const run = new ActiveRun({ config, server, session, role, runId, reset, reservation })
     if (server.ours) await keepOutOfRegistry(session, role)
     await run.refresh()

@@ -1,6 +1,6 @@
 /** What a run tells its workers: plain data, handed over by the runner (provide/inject) or in an environment variable. */
 import type { Role } from '../coordination/index.ts'
-import type { ConnectionTarget, PoolLimits } from '../postgres/index.ts'
+import type { ConnectionTarget, PoolLimits, ServerAddress } from '../postgres/index.ts'
 import type { OnDdl, ResetName } from './reset/strategy.ts'
 
 /** Who shares a database: all files of a worker, the tests of a file, or nobody. */
@@ -18,7 +18,7 @@ export interface RunContext {
   /** The maintenance database as the admin. */
   readonly admin: ConnectionTarget
   /** Where tests connect to: any driver takes it. */
-  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  readonly address: ServerAddress
   readonly role: Role
   readonly serverMajor: number
   /** The sealed template; undefined when all workers use the one database `shared`. */

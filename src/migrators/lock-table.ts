@@ -60,7 +60,8 @@ export async function lockHolders(session: Session, idleCountsMs: number = IDLE_
     `select pid, application_name as "applicationName", usename as "user", datname as "database", state,
             left(query, 200) as query, extract(epoch from clock_timestamp() - backend_start)::float as "ageSeconds"
        from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+      where datname = current_database() and pid <> pg_backend_pid()
+        and (backend_type = 'client backend' or backend_type is null and usename is not null)
         and application_name is distinct from $1
         and (state is distinct from 'idle' or clock_timestamp() - state_change < $2::float * interval '1 millisecond')
       order by backend_start`,

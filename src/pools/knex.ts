@@ -8,6 +8,7 @@ import { TestDbError } from '../errors.ts'
 import {
   type ClientClass,
   type ConnectionTarget,
+  limitsSql,
   type PoolLimits,
   poolConfig,
   whileServerIsFull,
@@ -20,16 +21,31 @@ export function knexConfig(
   applicationName: string,
   projectRoot: string,
 ): Knex.Config {
-  const { max, connectionTimeoutMillis, idleTimeoutMillis, maxLifetimeSeconds, allowExitOnIdle, ...connection } =
-    poolConfig(target, limits, applicationName)
+  const {
+    max,
+    connectionTimeoutMillis,
+    idleTimeoutMillis,
+    maxLifetimeSeconds,
+    allowExitOnIdle,
+    verify,
+    ...connection
+  } = poolConfig(target, limits, applicationName)
   const lifetime = knowsLifetime(projectRoot) ? { maxConnectionLifetimeMillis: limits.lifetimeMs } : {}
+  const afterCreate = target.pooled && { afterCreate: limiting(limits) }
   const pool = { min: 0, max: limits.max, acquireTimeoutMillis: limits.acquireMs, idleTimeoutMillis: limits.idleMs }
   return {
     client: 'pg',
     connection: connection as Knex.PgConnectionConfig,
     acquireConnectionTimeout: limits.acquireMs,
-    pool: { ...pool, ...lifetime } as Knex.PoolConfig,
+    pool: { ...pool, ...lifetime, ...afterCreate } as Knex.PoolConfig,
   }
+}
+
+/** Behind a pooler each new connection is told its time limits. */
+function limiting(limits: PoolLimits) {
+  type Connection = { query(sql: string, done: (error: unknown) => void): void }
+  return (connection: Connection, done: (error: unknown, connection: Connection) => void): void =>
+    connection.query(limitsSql(limits), (error) => done(error, connection))
 }
 
 /** An older Knex hands every option on to its pool, which refuses those it does not know. */

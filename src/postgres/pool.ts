@@ -26,17 +26,38 @@ export interface PoolLimits {
 /** The options of a `pg.Pool`; time limits on statements are the server's, a client-side race would leave the query running. */
 export function poolConfig(target: ConnectionTarget, limits: PoolLimits, applicationName: string): pg.PoolConfig {
   const nodeTimers = hasNodeTimers()
+  const { parameters: _, pooled, ...place } = target
   return {
-    ...(target as pg.PoolConfig),
+    ...(place as pg.PoolConfig),
     application_name: applicationName,
     keepAlive: true,
     max: limits.max,
     connectionTimeoutMillis: limits.acquireMs,
     idleTimeoutMillis: limits.idleMs,
     maxLifetimeSeconds: nodeTimers ? Math.ceil(limits.lifetimeMs / 1000) : 0,
-    statement_timeout: limits.statementMs,
-    idle_in_transaction_session_timeout: limits.idleInTransactionMs,
     allowExitOnIdle: nodeTimers,
+    ...(pooled
+      ? { verify: limiting(limits) }
+      : {
+          statement_timeout: limits.statementMs,
+          idle_in_transaction_session_timeout: limits.idleInTransactionMs,
+        }),
+  }
+}
+
+/** The time limits as a statement, for poolers that refuse them in the start-up packet. */
+export const limitsSql = ({ statementMs, idleInTransactionMs }: TimeLimits): string =>
+  `set statement_timeout = ${Number(statementMs)}; set idle_in_transaction_session_timeout = ${Number(idleInTransactionMs)}`
+
+type TimeLimits = Pick<PoolLimits, 'statementMs' | 'idleInTransactionMs'>
+
+/** What a pool asks of each new connection before it hands it out. */
+function limiting(limits: TimeLimits): (client: pg.ClientBase, done: (error?: Error) => void) => void {
+  return (client, done) => {
+    client.query(limitsSql(limits)).then(
+      () => done(),
+      (error: Error) => done(error),
+    )
   }
 }
 

@@ -12,7 +12,7 @@ const ROUNDS = 4
 /**
  * In transaction mode a pooler gives each transaction another session: LISTEN hears nothing and two clients "hold" the same
  * advisory lock. It shows in that the first connection's backend changes, or serves the transaction of a second one.
- * `open`: makes that second connection, where the first one is not the server's own.
+ * Gives false where there is none, true for one that leaves each client its session. `open`: makes that second connection, where the first one is not the server's own.
  *
  * @throws TESTDB_SERVER_UNSUPPORTED
  */
@@ -20,9 +20,9 @@ export async function assertNoTransactionPooling(
   first: Asked,
   target: ConnectionTarget,
   open: () => Promise<Session>,
-): Promise<void> {
+): Promise<boolean> {
   const backend = await backendOf(first)
-  if (backend === first.backendPid) return
+  if (backend === first.backendPid) return false
   const second = await open()
   try {
     for (let round = 0; round < ROUNDS; round++) {
@@ -36,6 +36,7 @@ export async function assertNoTransactionPooling(
   } finally {
     await second.close()
   }
+  return true
 }
 
 function transactionMode(target: ConnectionTarget): TestDbError {

@@ -73,6 +73,11 @@ export class Session implements AsyncDisposable {
     return this.#closing || this.lost.aborted
   }
 
+  /** What it was opened with, also where the driver has found that in the environment or in a password file. */
+  get password(): string | undefined {
+    return (this.#client as pg.Client & { password?: string | null }).password ?? this.target.password
+  }
+
   /** Process id of the backend on the server. */
   get backendPid(): number {
     return (this.#client as pg.Client & { processID: number }).processID

@@ -1,4 +1,5 @@
 /** Where and as whom to connect: plain data that can be handed to a worker process. */
+import { resolve } from 'node:path'
 import { parse } from 'pg-connection-string'
 
 export interface ConnectionTarget {
@@ -10,7 +11,29 @@ export interface ConnectionTarget {
   readonly database: string
   /** As the driver takes it; undefined means no TLS. */
   readonly ssl?: boolean | Readonly<Record<string, unknown>> | undefined
+  /** What else the URL said (`sslmode`, `schema`, …): other drivers and tools are told the same. */
+  readonly parameters?: Readonly<Record<string, string>> | undefined
+  /** True: a pooler stands before the server, which refuses settings in the start-up packet. */
+  readonly pooled?: boolean | undefined
 }
+
+/** Where a server is reached, without who and which database. */
+export type ServerAddress = Pick<ConnectionTarget, 'host' | 'port' | 'ssl' | 'parameters' | 'pooled'>
+
+/** Parameters of a URL that are fields of the target, or that it must not repeat. */
+const FIELDS = new Set([
+  'host',
+  'port',
+  'user',
+  'password',
+  'dbname',
+  'database',
+  'db',
+  'encoding',
+  'application_name',
+  'ssl',
+])
+const FILES = new Set(['sslrootcert', 'sslcert', 'sslkey'])
 
 /** Reads a connection string (`postgres://user:pass@host:port/db?sslmode=…`, socket folders included). */
 export function parseUrl(url: string): ConnectionTarget {
@@ -22,8 +45,27 @@ export function parseUrl(url: string): ConnectionTarget {
     password: parsed.password || process.env.PGPASSWORD,
     database: databaseOf(url) || parsed.database || process.env.PGDATABASE || parsed.user || 'postgres',
   }
+  const parameters = parametersOf(url)
   // `false` is kept: without it the driver would look at PGSSLMODE.
-  return parsed.ssl === undefined ? target : { ...target, ssl: parsed.ssl as boolean | Record<string, unknown> }
+  const ssl = parsed.ssl === undefined ? {} : { ssl: plainTls(parsed.ssl) }
+  // What `ssl` says by itself is not said twice.
+  if (ssl.ssl !== undefined && sslMode(ssl.ssl) === `sslmode=${parameters.sslmode}`) delete parameters.sslmode
+  return { ...target, ...ssl, ...(Object.keys(parameters).length > 0 && { parameters }) }
+}
+
+/** Paths become absolute: workers and commands have other working directories. */
+function parametersOf(url: string): Record<string, string> {
+  const query = /^[^?#]*\?([^#]*)/.exec(url)?.[1] ?? ''
+  const entries = [...new URLSearchParams(query)].filter(([name]) => !FIELDS.has(name))
+  return Object.fromEntries(
+    entries.map(([name, value]) => [name, FILES.has(name) && value !== 'system' ? resolve(value) : value]),
+  )
+}
+
+/** Only what can be handed to a worker. Without the function that accepts every name, the name of the host is checked too. */
+function plainTls(ssl: unknown): boolean | Record<string, unknown> {
+  if (typeof ssl !== 'object' || ssl === null) return ssl === true
+  return Object.fromEntries(Object.entries(ssl).filter(([, value]) => typeof value !== 'function'))
 }
 
 /** The parser leaves `%3F`, `%23` and other delimiters of a URL encoded. */
@@ -40,12 +82,15 @@ function databaseOf(url: string): string | undefined {
 export function formatUrl(target: ConnectionTarget): string {
   const e = encodeURIComponent
   const auth = target.password === undefined ? e(target.user) : `${e(target.user)}:${e(target.password)}`
-  const tls = target.ssl === undefined ? '' : sslMode(target.ssl)
+  const rest = [
+    ...(target.ssl === undefined || target.parameters?.sslmode ? [] : [sslMode(target.ssl)]),
+    ...Object.entries(target.parameters ?? {}).map(([name, value]) => `${e(name)}=${e(value)}`),
+  ].join('&')
   if (target.host.startsWith('/')) {
-    return `postgresql://${auth}@/${e(target.database)}?host=${e(target.host)}&port=${target.port}${tls && `&${tls}`}`
+    return `postgresql://${auth}@/${e(target.database)}?host=${e(target.host)}&port=${target.port}${rest && `&${rest}`}`
   }
   const host = target.host.includes(':') ? `[${target.host}]` : target.host
-  return `postgresql://${auth}@${host}:${target.port}/${e(target.database)}${tls && `?${tls}`}`
+  return `postgresql://${auth}@${host}:${target.port}/${e(target.database)}${rest && `?${rest}`}`
 }
 
 /** A target for people to read: never has the password. */

@@ -1,5 +1,6 @@
 /** The contract of every kind of server: how it is reached, what it can do, how it is let go. */
-import type { ConnectionTarget } from '../postgres/index.ts'
+import type { ConnectionTarget, ServerAddress } from '../postgres/index.ts'
+import type { Capabilities } from './capabilities.ts'
 
 export interface Server {
   readonly kind: 'embedded' | 'url' | 'testcontainers'
@@ -9,7 +10,9 @@ export interface Server {
    * Where tests reach the server; the same server as `admin`, but always an address that any driver takes
    * (TCP on servers we start). User, password and database are filled in by the caller.
    */
-  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  readonly address: ServerAddress
+  /** What the server and the admin role can do; what they can't is said, never imitated. */
+  readonly capabilities: Capabilities
   /** Major version, for example 18. */
   readonly major: number
   /** One line for people: kind, version, place. Never has a password. */

@@ -7,6 +7,7 @@ import {
   parseUrl,
   Session,
 } from '../postgres/index.ts'
+import { measureCapabilities } from './capabilities.ts'
 import type { Server } from './server.ts'
 
 export interface UrlOptions {
@@ -28,11 +29,16 @@ const SAYS_TEST = /(?<![a-z])(?:test|testing|ci)(?![a-z])/i
  * @throws TESTDB_SERVER_NOT_DISPOSABLE before anything is connected to; TESTDB_SERVER_UNREACHABLE, TESTDB_SERVER_UNSUPPORTED
  */
 export async function connectUrl({ url, allow = false }: UrlOptions): Promise<Server> {
-  const admin = parse(url)
-  if (!allow && process.env.TESTDB_ALLOW !== '1') assertDisposable(admin)
-  const session = await open(admin)
+  const given = parse(url)
+  if (!allow && process.env.TESTDB_ALLOW !== '1') assertDisposable(given)
+  const session = await open(given)
   try {
-    await assertNoTransactionPooling(session, admin, () => open(admin))
+    // A password that was read from a password file (PGPASSFILE, ~/.pgpass), whose lines may be for this database alone.
+    const admin: ConnectionTarget = {
+      ...given,
+      password: session.password,
+      ...((await isPooled(session, given)) && { pooled: true }),
+    }
     const { rows } = await session.query<{ version: number }>(
       `select current_setting('server_version_num')::int as version`,
     )
@@ -46,7 +52,12 @@ export async function connectUrl({ url, allow = false }: UrlOptions): Promise<Se
     return {
       kind: 'url',
       admin,
-      address: { host: admin.host, port: admin.port, ssl: admin.ssl },
+      address: {
+        ...{ host: admin.host, port: admin.port, ssl: admin.ssl },
+        ...(admin.parameters && { parameters: admin.parameters }),
+        ...(admin.pooled && { pooled: true }),
+      },
+      capabilities: await measureCapabilities(session),
       major,
       summary: `PostgreSQL ${text} at ${describeTarget(admin)}`,
       ours: false,
@@ -55,6 +66,11 @@ export async function connectUrl({ url, allow = false }: UrlOptions): Promise<Se
   } finally {
     await session.close()
   }
+}
+
+/** True for a pooler in session mode, which is as good as the server; one in transaction mode is refused. */
+async function isPooled(session: Session, target: ConnectionTarget): Promise<boolean> {
+  return await assertNoTransactionPooling(session, target, () => open(target))
 }
 
 /** Tells whether a database's name says that it is meant for tests. A local host says nothing: a tunnel looks local too. */
@@ -87,7 +103,7 @@ function parse(url: string): ConnectionTarget {
 
 async function open(admin: ConnectionTarget): Promise<Session> {
   try {
-    return await Session.open(admin, { applicationName: 'testdb connect' })
+    return await Session.open(admin, { applicationName: 'testdb connect', neutral: true })
   } catch (error) {
     throw new TestDbError(
       'TESTDB_SERVER_UNREACHABLE',

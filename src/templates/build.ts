@@ -11,7 +11,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { beginAttempt, noteSealed, noteStep, type Role, type TemplateRow } from '../coordination/index.ts'
-import { TestDbError } from '../errors.ts'
+import { messageOf, TestDbError } from '../errors.ts'
 import { type MigrationStep, publish } from '../events.ts'
 import type { Migrator } from '../migrators/migrator.ts'
 import {
@@ -21,7 +21,9 @@ import {
   databaseName,
   endSessions,
   ident,
+  isSqlState,
   removeDatabase,
+  type ServerAddress,
   type Session,
   slug,
   withSession,
@@ -38,7 +40,7 @@ export interface TemplatePlan {
   /** Who migrates and owns everything. */
   readonly role: Role
   /** Where the migrator and the seed connect: an address that every driver takes, not only ours. */
-  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  readonly address: ServerAddress
   /** Puts what the reset strategy needs into the migrated database, as the admin. */
   readonly install: (session: Session) => Promise<void>
 }
@@ -175,6 +177,29 @@ async function assertExtensions(session: Session, wanted: readonly string[]): Pr
 async function createExtensions(admin: ConnectionTarget, names: readonly string[]): Promise<void> {
   if (names.length === 0) return
   await withSession(admin, { applicationName: 'testdb install' }, async (session) => {
-    for (const name of names) await session.query(`create extension if not exists ${ident(name)} cascade`)
+    for (const name of names) await createExtension(session, name)
   })
+}
+
+async function createExtension(session: Session, name: string): Promise<void> {
+  try {
+    await session.query(`create extension if not exists ${ident(name)} cascade`)
+  } catch (error) {
+    if (!isSqlState(error, 'insufficientPrivilege')) throw error
+    const { user } = session.target
+    throw new TestDbError(
+      'TESTDB_RIGHTS_MISSING',
+      `"${user}" may not create the extension "${name}": ${messageOf(error)}`,
+      {
+        details: { right: 'extension', extension: name, user },
+        fixes: [
+          'Connect as a superuser, or on a managed server as the administrator that may create it.',
+          `Or have it marked as trusted in its control file (\`trusted = true\`): then the owner of a database may create it.`,
+          `Or remove "${name}" from \`extensions\` if the migrations can do without it.`,
+          'Run `npx testdb doctor` to see which extensions the server has.',
+        ],
+        cause: error,
+      },
+    )
+  }
 }

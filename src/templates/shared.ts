@@ -17,7 +17,7 @@ import { isTestDbError, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { healStaleLock } from '../migrators/heal.ts'
 import type { Migrator } from '../migrators/migrator.ts'
-import { type ConnectionTarget, describeActivity, type Session, sessionsOf } from '../postgres/index.ts'
+import { describeActivity, type ServerAddress, type Session, sessionsOf } from '../postgres/index.ts'
 
 /** How long a migration may wait for a table that somebody else has locked (ms), before it fails and names them. */
 const LOCK_TIMEOUT_MS = 30_000
@@ -29,7 +29,7 @@ export interface SharedMigration {
   /** Connected to the shared database, which is the maintenance database too. */
   readonly session: Session
   /** Where the migrator connects: an address that every driver takes. */
-  readonly address: Pick<ConnectionTarget, 'host' | 'port' | 'ssl'>
+  readonly address: ServerAddress
   readonly runId: number
   readonly project: string
   readonly migrator: Migrator

@@ -8,8 +8,11 @@ interface KeepsAlive {
   unref?(): void
 }
 
+/** `begin`: a statement for each new connection. */
+export type QueuedConfig = pg.ClientConfig & { readonly begin?: string }
+
 export class QueuedConnection {
-  readonly #config: pg.ClientConfig
+  readonly #config: QueuedConfig
   readonly #onLost: (why: Error) => void
   readonly #onNotice: (notice: unknown) => void
   #client: (pg.Client & KeepsAlive) | undefined
@@ -18,7 +21,7 @@ export class QueuedConnection {
   #last: Promise<unknown> = Promise.resolve()
   #closed = false
 
-  constructor(config: pg.ClientConfig, onLost: (why: Error) => void, onNotice: (notice: unknown) => void) {
+  constructor(config: QueuedConfig, onLost: (why: Error) => void, onNotice: (notice: unknown) => void) {
     this.#config = config
     this.#onLost = onLost
     this.#onNotice = onNotice
@@ -85,6 +88,7 @@ export class QueuedConnection {
     client.on('end', () => lost(new Error('Connection terminated unexpectedly')))
     client.on('notice', this.#onNotice)
     await client.connect()
+    if (this.#config.begin !== undefined) await client.query(this.#config.begin)
     this.#client = client
     return client
   }

@@ -7,10 +7,10 @@
  * A unit is a statement with the savepoints around it. What the users' own BEGIN and COMMIT become: nesting.ts.
  */
 import type pg from 'pg'
-import type { PoolLimits } from '../pool.ts'
+import { limitsSql, type PoolLimits } from '../pool.ts'
 import { isConnectionLoss } from '../sqlstate.ts'
 import type { ConnectionTarget } from '../target.ts'
-import { QueuedConnection } from './connection.ts'
+import { type QueuedConfig, QueuedConnection } from './connection.ts'
 import { type Control, controlParts } from './control.ts'
 import { FacadeClient, type Shared, type Submittable } from './facade.ts'
 import { Nesting } from './nesting.ts'
@@ -32,13 +32,14 @@ export class SharedTransaction implements Shared {
   #current: FacadeClient | undefined
 
   constructor(target: ConnectionTarget, limits: PoolLimits, applicationName: string) {
-    const config: pg.ClientConfig = {
+    const config: QueuedConfig = {
       ...(target as pg.ClientConfig),
       application_name: applicationName,
       connectionTimeoutMillis: limits.acquireMs,
-      statement_timeout: limits.statementMs,
       // It idles in its transaction as long as a test does something else.
-      idle_in_transaction_session_timeout: 0,
+      ...(target.pooled
+        ? { begin: limitsSql({ ...limits, idleInTransactionMs: 0 }) }
+        : { statement_timeout: limits.statementMs, idle_in_transaction_session_timeout: 0 }),
     }
     this.#connection = new QueuedConnection(
       config,

@@ -9,6 +9,7 @@
  * has been none, and nobody has attached, for the idle time (supervision.ts draws how these can not miss each other).
  */
 import { publish } from '../../events.ts'
+import { superuserOf } from '../capabilities.ts'
 import { cacheError, makeOwnFolder } from '../owned/folders.ts'
 import { reach } from '../owned/reach.ts'
 import { touchState } from '../owned/state-file.ts'
@@ -83,6 +84,7 @@ function describeServer(found: Found, layout: Layout): Server {
     kind: 'embedded',
     admin: adminTarget(state),
     address: { host: '127.0.0.1', port: state.port, ssl: false },
+    capabilities: superuserOf('postgres'),
     major,
     summary: `embedded PostgreSQL ${version} on port ${state.port}, data ${placeOf(state.dataDir, layout)}`,
     ours: true,

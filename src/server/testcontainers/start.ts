@@ -4,6 +4,7 @@
  */
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
+import { superuserOf } from '../capabilities.ts'
 import type { CacheOptions } from '../embedded/locations.ts'
 import { cacheError } from '../owned/folders.ts'
 import type { Failed } from '../owned/job.ts'
@@ -112,6 +113,7 @@ function describeServer({ state, major, version }: Outcome, { image }: Container
     kind: 'testcontainers',
     admin: adminTarget(state),
     address: { host, port, ssl: false },
+    capabilities: superuserOf(adminTarget(state).user),
     major,
     summary: `PostgreSQL ${version} in a container of ${image}, ${host}:${port}`,
     ours: true,
