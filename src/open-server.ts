@@ -45,9 +45,10 @@ const ATTEMPTS = 3
 export async function openSession(
   config: ResolvedConfig,
   maxConnections?: number,
+  open: typeof openServer = openServer,
 ): Promise<{ readonly server: Server; readonly session: Session }> {
   for (let attempt = 1; ; attempt++) {
-    const server = await openServer(config, maxConnections)
+    const server = await open(config, maxConnections)
     try {
       return {
         server,

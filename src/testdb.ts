@@ -23,7 +23,7 @@ import type { ResetName } from './databases/reset/strategy.ts'
 import { SpareQueue } from './databases/spares.ts'
 import { failingOnExit } from './exit-guard.ts'
 import { loadSeed } from './migrators/seed.ts'
-import { openSession } from './open-server.ts'
+import { type openServer, openSession } from './open-server.ts'
 import { type ConnectionTarget, type Session, withSession } from './postgres/index.ts'
 import {
   type DatabasePart,
@@ -61,11 +61,13 @@ export interface RunOptions extends Workers {
   readonly runner: string
   /** Runs that this process has already, whose workers are the same. */
   readonly beside?: readonly Run[]
+  /** Opens the server, if not the one that the configuration names. */
+  readonly open?: typeof openServer
 }
 
 /** Starts the run of one database; start-run.ts has the whole. */
 export async function startOne(config: ResolvedConfig, options: RunOptions): Promise<Run> {
-  const { server, session } = await openSession(config, wantedConnections(config, options))
+  const { server, session } = await openSession(config, wantedConnections(config, options), options.open)
   try {
     reached('run.connected')
     assertRights(server, config)

@@ -1,5 +1,6 @@
 /** What actors do (see actor.ts): `node --import jiti/register actor-scripts.ts <script> <input as JSON>`. */
 import { once } from 'node:events'
+import { acquireDatabase } from '../../src/acquire.ts'
 import {
   beginRun,
   ensureRole,
@@ -94,6 +95,14 @@ const scripts: Record<string, (input: never) => Promise<void>> = {
     await orphan.query('set client_connection_check_interval = 0')
     void orphan.query('select pg_sleep(600)').catch(() => undefined)
     say('leased', lease.name)
+    await forever()
+  },
+
+  /** A worker as a runner has it: leases a database, writes into it through its own pool, and holds both. */
+  async worker({ context, sql }: { context: RunContext; sql: string }) {
+    const database = await acquireDatabase(context, { slot: '1' })
+    for (const statement of sql.split(';')) await database.query(statement)
+    say('leased', database.name)
     await forever()
   },
 

@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +18,8 @@ import { binaries } from './packages.ts'
 
 export interface PrivatePostgres {
   readonly admin: ConnectionTarget
+  /** Its folder: logs as `log`, the Unix socket, with `tls` the certificate as `server.crt`. */
+  readonly home: string
   /** Stops the server and removes its folder. */
   stop(): Promise<void>
 }
@@ -27,6 +29,21 @@ export interface PrivatePostgresOptions {
   readonly password?: string
   /** @default 300 */
   readonly maxConnections?: number
+  /** Further settings, or others. */
+  readonly settings?: Readonly<Record<string, string>>
+  /** Lines for pg_hba.conf before those of initdb. */
+  readonly hba?: readonly string[]
+  /** True: it takes TLS too, with a certificate of its own for localhost. */
+  readonly tls?: boolean
+  /** Binaries other than those of the packages. */
+  readonly installation?: Installation
+}
+
+/** A Postgres that is installed on this machine. */
+export interface Installation {
+  readonly major: number
+  /** Folder of `postgres` and `initdb`. */
+  readonly bin: string
 }
 
 const SETTINGS = {
@@ -63,8 +80,9 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
   const secret = join(home, 'secret')
   writeFileSync(secret, options.password ?? '', { mode: 0o600 })
   if (who) for (const path of [home, data, secret]) chownSync(path, who.uid, who.gid)
-  const { bin, libraryPath } = await runnable(home, account)
-  const libraries = libraryEnvironment(libraryPath)
+  const own = options.installation ? undefined : await runnable(home, account)
+  const bin = options.installation?.bin ?? own?.bin ?? ''
+  const libraries = own ? libraryEnvironment(own.libraryPath) : {}
   const env = { PATH: process.env.PATH, LC_ALL: 'C', FOLDER: home, POSTGRES: join(bin, 'postgres'), ...libraries }
   const auth = options.password === undefined ? ['-A', 'trust'] : ['-A', 'scram-sha-256', `--pwfile=${secret}`]
   const init = [
@@ -79,10 +97,14 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
     '--encoding=UTF8',
   ]
   execFileSync(join(bin, 'initdb'), init, { ...who, env, cwd: home, stdio: ['ignore', 'ignore', 'inherit'] })
+  const hba = join(data, 'pg_hba.conf')
+  if (options.hba) writeFileSync(hba, `${options.hba.join('\n')}\n${readFileSync(hba, 'utf8')}`)
   const port = await freePort()
   const settings = {
     ...{ ...SETTINGS, port: String(port), unix_socket_directories: home },
     ...(options.maxConnections !== undefined && { max_connections: String(options.maxConnections) }),
+    ...(options.tls && makeCertificate(home, who)),
+    ...options.settings,
   }
   const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])]
   const watchdog = spawn('sh', ['-c', WATCHDOG, 'testdb-watchdog', ...args], {
@@ -100,7 +122,7 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
   const target = { host: '127.0.0.1', port, user: 'postgres', password: options.password }
   const admin: ConnectionTarget = { ...target, database: 'postgres' }
   try {
-    await untilReady(admin, watchdog)
+    await untilReady(admin, watchdog, options.installation?.major ?? binaries.major)
   } catch (error) {
     const log = readFileSync(join(home, 'log'), 'utf8')
     await stop()
@@ -109,7 +131,18 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
   // A test process that has nothing else to do may end.
   watchdog.unref()
   ;(watchdog.stdin as typeof watchdog.stdin & { unref?(): void }).unref?.()
-  return { admin, stop }
+  return { admin, home, stop }
+}
+
+/** A certificate that nobody has signed but itself; the server insists on a key that is its own and nobody else's. */
+function makeCertificate(home: string, who: { uid: number; gid: number } | undefined): Record<string, string> {
+  const [key, certificate] = [join(home, 'server.key'), join(home, 'server.crt')]
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+  const made = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-keyout', key, '-out', certificate]
+  execFileSync('openssl', [...made, ...subject], { stdio: 'ignore' })
+  chmodSync(key, 0o600)
+  if (who) for (const path of [key, certificate]) chownSync(path, who.uid, who.gid)
+  return { ssl: 'on', ssl_key_file: key, ssl_cert_file: certificate }
 }
 
 /** Packages are installed without their scripts in some places: then the links to libraries are made in the folder. */
@@ -140,7 +173,7 @@ function freePort(): Promise<number> {
   })
 }
 
-async function untilReady(admin: ConnectionTarget, child: ChildProcess): Promise<void> {
+async function untilReady(admin: ConnectionTarget, child: ChildProcess, major: number): Promise<void> {
   const deadline = Date.now() + 30_000
   for (;;) {
     try {
@@ -148,7 +181,7 @@ async function untilReady(admin: ConnectionTarget, child: ChildProcess): Promise
       const { rows } = await session.query<{ major: number }>(
         `select current_setting('server_version_num')::int / 10000 as major`,
       )
-      if (rows[0]?.major !== binaries.major) throw new Error(`it is Postgres ${rows[0]?.major}, not ${binaries.major}`)
+      if (rows[0]?.major !== major) throw new Error(`it is Postgres ${rows[0]?.major}, not ${major}`)
       return
     } catch (error) {
       if (child.exitCode !== null || Date.now() > deadline) throw error

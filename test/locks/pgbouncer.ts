@@ -12,6 +12,13 @@ export interface Bouncer extends AsyncDisposable {
   readonly target: ConnectionTarget
 }
 
+export interface BouncerOptions {
+  /** Who may connect besides the target's user. */
+  readonly users?: readonly string[]
+  /** Connections at most for each user and database. @default 5 */
+  readonly poolSize?: number
+}
+
 export const PGBOUNCER = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((file) => {
   try {
     execFileSync(file, ['--version'], { stdio: 'ignore' })
@@ -21,12 +28,16 @@ export const PGBOUNCER = ['/usr/sbin/pgbouncer', '/usr/bin/pgbouncer'].find((fil
   }
 })
 
-export async function startBouncer(server: ConnectionTarget, mode: 'session' | 'transaction'): Promise<Bouncer> {
+export async function startBouncer(
+  server: ConnectionTarget,
+  mode: 'session' | 'transaction',
+  options: BouncerOptions = {},
+): Promise<Bouncer> {
   const home = mkdtempSync(join(tmpdir(), 'testdb-bouncer-'))
   chmodSync(home, 0o755)
   const port = await freePort()
   const users = join(home, 'users.txt')
-  writeFileSync(users, `"${server.user}" ""\n`)
+  writeFileSync(users, [server.user, ...(options.users ?? [])].map((user) => `"${user}" ""\n`).join(''))
   const settings = {
     listen_addr: '127.0.0.1',
     listen_port: port,
@@ -35,7 +46,7 @@ export async function startBouncer(server: ConnectionTarget, mode: 'session' | '
     pool_mode: mode,
     unix_socket_dir: '',
     // More than one, so that transactions are really spread.
-    default_pool_size: 5,
+    default_pool_size: options.poolSize ?? 5,
     server_round_robin: 1,
   }
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`)
