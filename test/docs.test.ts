@@ -12,6 +12,7 @@ const pages = [
   'CHANGELOG.md',
   'examples/knex-vitest/README.md',
   'examples/locks/README.md',
+  'examples/existing-server/README.md',
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.md'))
     .map((file) => join('docs', file)),
@@ -57,4 +58,25 @@ test('every dependency has its reason in docs/design/dependencies.md', () => {
   const { dependencies } = JSON.parse(read('package.json')) as { dependencies: Record<string, string> }
   const page = read('docs/design/dependencies.md')
   expect(Object.keys(dependencies).filter((name) => !page.includes(`\`${name}\``))).toEqual([])
+})
+
+test('docs/servers.md: each cell of the rights names a test, and each test that is named exists', () => {
+  const page = read('docs/servers.md')
+  const rows = [...page.matchAll(/^\| (.+) \|$/gm)].map((match) => (match[1] ?? '').split(' | '))
+  const named = new Map(
+    rows.filter(([number = '']) => /^\d+$/.test(number)).map(([number, file, name]) => [number, { file, name }]),
+  )
+  const missing = [...named.values()].filter(
+    ({ file = '', name = '' }) => !existsSync(join(root, file)) || !read(file).includes(`test('${name}'`),
+  )
+  expect(missing).toEqual([])
+  const first = rows.findIndex(([what]) => what === 'what')
+  const table = rows.slice(first + 2, first + 2 + rows.slice(first + 2).findIndex(([what]) => what === 'number'))
+  const cells = table.flatMap(([, ...kinds]) => kinds)
+  expect(cells.length).toBeGreaterThan(50)
+  expect(cells.filter((cell) => ![...cell.matchAll(/\[(\d+)\]/g)].some((match) => named.has(match[1] ?? '')))).toEqual(
+    [],
+  )
+  const used = new Set([...cells.join().matchAll(/\[(\d+)\]/g)].map((match) => match[1]))
+  expect([...named.keys()].filter((number) => !used.has(number))).toEqual([])
 })

@@ -108,9 +108,22 @@ async function open(admin: ConnectionTarget): Promise<Session> {
     throw new TestDbError(
       'TESTDB_SERVER_UNREACHABLE',
       `no connection to ${describeTarget(admin)}: ${messageOf(error) || 'unknown reason'}`,
-      { details: publicParts(admin), cause: error },
+      { details: publicParts(admin), cause: error, ...(isUntrusted(error) && { fixes: UNTRUSTED }) },
     )
   }
+}
+
+/** The driver checks the certificate with every sslmode but `no-verify`, also with `require`. */
+const UNTRUSTED = [
+  'Name the certificate of the authority in the URL: `?sslmode=verify-full&sslrootcert=/path/to/ca.pem`.',
+  'Or do without the check, on a network that you trust: `?sslmode=no-verify`.',
+  'Run `npx testdb doctor` to try the connection again.',
+]
+
+/** Node's codes of certificates that it does not accept. */
+function isUntrusted(error: unknown): boolean {
+  const { code } = error as { readonly code?: unknown }
+  return /CERT|UNABLE_TO_VERIFY/.test(String(code))
 }
 
 function publicParts({ host, port, user, database }: ConnectionTarget): Record<string, unknown> {

@@ -72,6 +72,7 @@ test('each major of Postgres has its core, resets and crashes tested; the newest
     if (set === 'pg18') continue
     expect(suites.has('core'), `core on ${set}`).toBe(true)
     expect(suites.has('crashes') || suites.has('processes'), `crashes on ${set}`).toBe(true)
+    expect(suites.has('servers') || suites.has('processes'), `the contract of servers on ${set}`).toBe(true)
   }
 })
 

@@ -64,6 +64,8 @@ export const SUITES = {
       'test/postgres/',
     ],
   },
+  /** The contract of servers: embedded, and by URL as each kind of role. */
+  servers: { projects: ['processes'], files: ['test/server/contract.pg.test.ts'] },
   /** The whole crash table, the embedded server and the command line. */
   processes: { projects: ['processes'], files: [] },
 } as const satisfies Readonly<Record<string, Suite>>
@@ -77,10 +79,10 @@ export interface Entry {
 
 /** What `.ci/run` has time for: every version of everything, and the oldest of everything with the most tests. */
 export const ENTRIES: readonly Entry[] = [
-  { node: 20, set: 'pg14', suites: ['vitest', 'jest', 'hooks', 'crash'] },
-  { node: 24, set: 'pg15', suites: ['resets'] },
-  { node: 22, set: 'pg16', suites: ['crash'] },
-  { node: 22, set: 'pg17', suites: ['resets'] },
+  { node: 20, set: 'pg14', suites: ['vitest', 'jest', 'hooks', 'crash', 'servers'] },
+  { node: 24, set: 'pg15', suites: ['resets', 'servers'] },
+  { node: 22, set: 'pg16', suites: ['crash', 'servers'] },
+  { node: 22, set: 'pg17', suites: ['resets', 'servers'] },
   // The core and the crash table on the newest Postgres are what `npm test` runs.
   { node: 24, set: 'pg18', suites: ['vitest', 'jest'] },
 ]
@@ -90,9 +92,9 @@ export const PAIRS: readonly Entry[] = [
   // The oldest of everything, with everything.
   { node: 20, set: 'pg14', suites: ['e2e', 'collisions', 'core', 'processes'] },
   // Every major of Postgres in between.
-  { node: 24, set: 'pg15', suites: ['vitest', 'jest', 'resets', 'hooks', 'core', 'crashes'] },
-  { node: 22, set: 'pg16', suites: ['vitest', 'jest', 'resets', 'hooks', 'core', 'crashes'] },
-  { node: 22, set: 'pg17', suites: ['vitest', 'resets', 'hooks', 'core', 'crashes'] },
+  { node: 24, set: 'pg15', suites: ['vitest', 'jest', 'resets', 'hooks', 'core', 'crashes', 'servers'] },
+  { node: 22, set: 'pg16', suites: ['vitest', 'jest', 'resets', 'hooks', 'core', 'crashes', 'servers'] },
+  { node: 22, set: 'pg17', suites: ['vitest', 'resets', 'hooks', 'core', 'crashes', 'servers'] },
   // The newest of everything. The core on this Postgres is what `npm test` runs.
   { node: 24, set: 'pg18', suites: ['e2e'] },
   // The runners on the Nodes that are left.
