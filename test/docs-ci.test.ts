@@ -71,7 +71,6 @@ test.each(files.filter(({ name }) => name.startsWith('GitHub')))(
 test('GitHub Actions: the cached folder is the one that testdb uses; the service is the server of the URL', () => {
   const embedded = (parse(find('GitHub Actions, embedded')) as Workflow).jobs.test
   const cached = embedded.steps.find(({ uses }) => uses?.startsWith('actions/cache'))?.with?.path
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: an expression of GitHub's
   expect(embedded.env.TESTDB_CACHE_DIR).toBe(`\${{ github.workspace }}/${cached}`)
   const { env, services } = (parse(find('GitHub Actions, a service container')) as Workflow).jobs.test
   expectSame(env.TESTDB_URL, services?.postgres.env, services?.postgres.ports[0]?.split(':')[0])

@@ -71,7 +71,7 @@ test('docs/servers.md: each cell of the rights names a test, and each test that 
   )
   expect(missing).toEqual([])
   const first = rows.findIndex(([what]) => what === 'what')
-  const table = rows.slice(first + 2, first + 2 + rows.slice(first + 2).findIndex(([what]) => what === 'number'))
+  const table = rows.slice(first + 1, first + 1 + rows.slice(first + 1).findIndex(([what]) => what === 'number'))
   const cells = table.flatMap(([, ...kinds]) => kinds)
   expect(cells.length).toBeGreaterThan(50)
   expect(cells.filter((cell) => ![...cell.matchAll(/\[(\d+)\]/g)].some((match) => named.has(match[1] ?? '')))).toEqual(

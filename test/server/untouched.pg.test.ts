@@ -110,7 +110,7 @@ test('runs with every strategy and scope, prune and reset --all leave the rest o
     ['knex'],
   )
   const env = { TESTDB_URL: url }
-  for (const args of [['status'], ['doctor'], ['reset', '--all'], ['prune', '--keep-days', '0'], ['down']]) {
+  for (const args of [['status'], ['doctor'], ['reset', '--all'], ['prune', '--keep-days', '0']]) {
     const { code, stderr } = await lab.cli(args, { cwd: project.root, env })
     if (args[0] !== 'doctor') expect(code, `${args.join(' ')}: ${stderr}`).toBe(0)
   }
