@@ -47,7 +47,7 @@ async function checkProject(config: ResolvedConfig): Promise<Check[]> {
   if (server === undefined) return [...checks, ...project, ...(await pools())]
   try {
     await using session = await openSession(server.admin)
-    const inside = await checkInside(session, config, server.ours)
+    const inside = await checkInside(session, config, server)
     return [...checks, ...inside, ...project, ...(await pools(await productionLike(session, config)))]
   } catch (error) {
     return [...checks, fromError('inside', error), ...project, ...(await pools())]

@@ -3,42 +3,44 @@ import type { ResolvedConfig } from '../../config/config.ts'
 import { FORMAT, hasRegistry, readConnectionFacts } from '../../coordination/index.ts'
 import { inspectLock, lockHolders } from '../../migrators/heal.ts'
 import { describeActivity, ident, type Session } from '../../postgres/index.ts'
+import type { Server } from '../../server/server.ts'
 import { findLockTable } from '../lock-table.ts'
 import { type Check, ok, warning, wrong } from './check.ts'
 import { connectionsCheck, needOf, runBudget } from './run-share.ts'
 
-export async function checkInside(session: Session, config: ResolvedConfig, ours: boolean): Promise<Check[]> {
+export async function checkInside(session: Session, config: ResolvedConfig, server: Server): Promise<Check[]> {
   const checks = [
-    await checkRights(session, config),
+    checkRights(server, config),
     connectionsCheck(runBudget(await readConnectionFacts(session), needOf(config))),
   ]
   checks.push(await checkExtensions(session, config), await checkRegistry(session))
-  return ours ? checks : [...checks, await checkLock(session, config)]
+  return server.ours ? checks : [...checks, await checkLock(session, config)]
 }
 
-async function checkRights(session: Session, { isolation, role }: ResolvedConfig): Promise<Check> {
-  const { rows } = await session.query<{ name: string; superuser: boolean; creates: boolean; schema: boolean }>(
-    `select current_user as name, rolsuper as superuser, rolcreatedb as creates,
-            has_database_privilege(current_database(), 'create') as schema from pg_roles where rolname = current_user`,
-  )
-  const { name = '', superuser = false, creates = false, schema = false } = rows[0] ?? {}
-  if (superuser) return ok('rights', `role ${name} is a superuser`)
-  if (role.superuser) {
+function checkRights({ admin, capabilities }: Server, { isolation, role: { superuser } }: ResolvedConfig): Check {
+  const { role: name, registryOwner } = capabilities
+  if (capabilities.superuser) return ok('rights', `role ${name} is a superuser`)
+  if (superuser) {
     return wrong('rights', `role ${name} is no superuser, but role.superuser is true`, 'Remove `role.superuser`.')
   }
-  if (!schema) {
-    const grant = `grant create on database ${ident(session.target.database)} to ${ident(name)}`
-    return wrong(
-      'rights',
-      `role ${name} may not create the registry in ${session.target.database}`,
-      `psql -c '${grant}'`,
-    )
+  if (!capabilities.registry && registryOwner !== null) {
+    const what = `the registry in ${admin.database} belongs to ${registryOwner}, and role ${name} may not use it`
+    return wrong('rights', what, `psql -c 'grant ${ident(registryOwner)} to ${ident(name)}'`)
   }
-  if (isolation === 'shared') return ok('rights', `role ${name} may create the registry`)
-  if (creates)
-    return ok('rights', `role ${name} may create databases; tests connect as it too, since it is no superuser`)
-  const alter = `alter role ${ident(name)} createdb`
-  return wrong('rights', `role ${name} may not create databases`, `psql -c '${alter}'`)
+  if (!capabilities.registry) {
+    const grant = `grant create on database ${ident(admin.database)} to ${ident(name)}`
+    return wrong('rights', `role ${name} may not create the registry in ${admin.database}`, `psql -c '${grant}'`)
+  }
+  if (isolation !== 'database') return ok('rights', `role ${name} may create the registry`)
+  if (!capabilities.createDatabase) {
+    const alter = `alter role ${ident(name)} createdb`
+    return wrong('rights', `role ${name} may not create databases`, `psql -c '${alter}'`)
+  }
+  const limits = capabilities.endSessions === 'none' ? '; it may not end sessions, they are waited for' : ''
+  return ok(
+    'rights',
+    `role ${name} may create databases; tests connect as it too, and \`rows\` is done by \`truncate\`, since it is no superuser${limits}`,
+  )
 }
 
 async function checkExtensions(session: Session, { extensions }: ResolvedConfig): Promise<Check> {
