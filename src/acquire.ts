@@ -7,6 +7,7 @@ import type { RunContext } from './databases/context.ts'
 import { type Database, WorkerDatabase } from './databases/database.ts'
 import { acquireFresh } from './databases/fresh.ts'
 import type { Lease } from './databases/lease.ts'
+import { acquireSchema } from './databases/schemas/acquire.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
 import { isConnectionLoss, isSqlState } from './postgres/index.ts'
 
@@ -35,7 +36,8 @@ export async function acquireDatabase(context: RunContext, { slot }: AcquireWork
 
 async function placeOf(context: RunContext, slot: string): Promise<Lease | string> {
   if (context.shared !== undefined) return context.shared
-  return await (context.scope === 'worker' ? acquireLease(context, slot) : acquireFresh(context, slot))
+  const acquire = context.schemas ? acquireSchema : context.scope === 'worker' ? acquireLease : acquireFresh
+  return await acquire(context, slot)
 }
 
 /** What the driver says of a lost connection, or the server of a template that went with its run's session, means nothing to a user. */
@@ -52,11 +54,12 @@ export function databaseEnvironment(context: RunContext, database: WorkerDatabas
   const variables: Record<string, string> = {}
   for (const other of context.others ?? []) setUrl(variables, other, database.named[other.name])
   if (context.env === false) return variables
-  const { host, port, user, password, ssl, parameters } = database.target
+  const { host, port, user, password, ssl, parameters, options } = database.target
   Object.assign(variables, { PGHOST: host, PGPORT: String(port), PGUSER: user, PGDATABASE: database.name })
   if (password !== undefined) variables.PGPASSWORD = password
   if (ssl === false) variables.PGSSLMODE = 'disable'
   else if (parameters?.sslmode !== undefined) variables.PGSSLMODE = parameters.sslmode
+  if (options !== undefined) variables.PGOPTIONS = options
   if (parameters?.sslrootcert !== undefined) variables.PGSSLROOTCERT = parameters.sslrootcert
   setUrl(variables, context, database)
   return variables

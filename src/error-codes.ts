@@ -128,6 +128,16 @@ export const ERRORS = {
       'Run `npx testdb reset --force` to clear the lock in spite of them.',
     ],
   },
+  TESTDB_SCHEMA_ESCAPED: {
+    meaning:
+      "With isolation: 'schema' all that migrations make has to lie in the schema of the worker; what lies elsewhere is there once, and workers would share it.",
+    fixes: [
+      'Take the schema out of these names (`users` and not `public.users`): the search path leads to the schema of the worker.',
+      'Name extensions in `extensions` of testdb.config.ts: they are created once, in `public`, before the migrations.',
+      'Drop what was made outside by hand; testdb does not touch it.',
+      "Or use isolation: 'database', with a role that has CREATEDB; `npx testdb doctor` shows the configuration.",
+    ],
+  },
   TESTDB_SEED_FAILED: {
     meaning: 'The seed threw, so no template was made and no test was run.',
     fixes: [

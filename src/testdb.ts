@@ -20,6 +20,7 @@ import { installedBy } from './databases/reset/install.ts'
 import { usableReset } from './databases/reset/rights.ts'
 import { strategyOf } from './databases/reset/strategies.ts'
 import type { ResetName } from './databases/reset/strategy.ts'
+import { installedInSchema } from './databases/schemas/strategy.ts'
 import { SpareQueue } from './databases/spares.ts'
 import { failingOnExit } from './exit-guard.ts'
 import { loadSeed } from './migrators/seed.ts'
@@ -33,12 +34,14 @@ import {
   type Workers,
   wantedConnections,
 } from './run-budget.ts'
+import { RunSchemas } from './run-schemas.ts'
 import { ensureShared, ensureTemplate } from './run-template.ts'
 import { announceMissing, assertRights } from './server/rights.ts'
 import type { Server } from './server/server.ts'
 import { reached } from './steps.ts'
 import { BackgroundSweep } from './templates/background-sweep.ts'
 import { templateHash } from './templates/hash.ts'
+import { assertSchemasPossible } from './templates/schema-server.ts'
 
 /** One invocation of a test runner. It lives as long as its session; `close()` only makes the end faster. */
 export interface Run extends AsyncDisposable {
@@ -73,8 +76,9 @@ export async function startOne(config: ResolvedConfig, options: RunOptions): Pro
     assertRights(server, config)
     announceMissing(server, config)
     await ensureRegistry(session)
-    // A shared database belongs to the role of its URL, and its objects should too.
-    const role = await ensureRole(session, config.role.superuser || config.isolation === 'shared')
+    // That database belongs to the role of its URL, and what is made in it should too.
+    const role = await ensureRole(session, config.role.superuser || config.isolation !== 'database')
+    if (config.isolation === 'schema') await assertSchemasPossible(session, { ...session.target, ...server.address })
     const runId = await beginRun(session, { project: config.project, runner: options.runner })
     reached('run.registered')
     const first = options.beside?.find((run) => run.isOn(session.target))?.reservation
@@ -117,6 +121,7 @@ class ActiveRun implements Run {
   #hash: string | undefined
   #context: RunContext | undefined
   #spares: SpareQueue | undefined
+  #schemas: RunSchemas | undefined
   #growing: Promise<unknown> = Promise.resolve()
 
   constructor({ config, server, session, role, runId, reset, reservation }: Parts) {
@@ -148,6 +153,7 @@ class ActiveRun implements Run {
         reserveMore(session, this.#runId, this.config, { present: this.reservation, databases }),
       )
       this.reservation = reservation
+      await this.#schemas?.makeOneMore()
       return part
     })
     this.#growing = grown.catch(() => undefined)
@@ -163,6 +169,7 @@ class ActiveRun implements Run {
     // One session does both: its locks would not keep the two apart, and a DROP can not run inside the seal's transaction.
     await this.sweep.pause()
     await this.#spares?.stop()
+    await this.#schemas?.stop()
     const migrator = await chooseAndAnnounce(config, this.#hash === undefined)
     const seed = await loadSeed(config.seed, config.root)
     const strategy = strategyOf(this.#reset)
@@ -175,7 +182,7 @@ class ActiveRun implements Run {
         superuser: this.#role.superuser,
         owner: this.#role.user,
         format: FORMAT,
-        installed: installedBy(strategy),
+        installed: config.isolation === 'schema' ? installedInSchema(this.#reset) : installedBy(strategy),
       },
       { root: config.root, ...config.hash },
     )
@@ -191,8 +198,12 @@ class ActiveRun implements Run {
       config,
     }
     const template =
-      config.isolation === 'shared' ? undefined : await ensureTemplate(place, { hash, migrator, seed, strategy })
-    if (!template) await ensureShared(place, migrator)
+      config.isolation === 'database' ? await ensureTemplate(place, { hash, migrator, seed, strategy }) : undefined
+    if (config.isolation === 'shared') await ensureShared(place, migrator)
+    if (config.isolation === 'schema') {
+      this.#schemas = new RunSchemas(place, { hash, migrator, seed, reset: this.#reset })
+      await this.#schemas.prepare(this.reservation.slots)
+    }
     this.#context = {
       runId: this.#runId,
       project: config.project,
@@ -203,7 +214,8 @@ class ActiveRun implements Run {
       role: this.#role,
       serverMajor: this.#server.major,
       template,
-      shared: template ? undefined : this.#server.admin.database,
+      shared: config.isolation === 'shared' ? this.#server.admin.database : undefined,
+      schemas: config.isolation === 'schema' ? { hash } : undefined,
       reset: this.#reset,
       onDdl: config.onDdl,
       scope: config.scope,
@@ -218,6 +230,7 @@ class ActiveRun implements Run {
   }
 
   #fillSpares(): void {
+    this.#schemas?.serve()
     if (this.config.scope === 'worker') return
     this.#spares = new SpareQueue(this.#session, this.context, availableParallelism() + 1)
     this.#spares.start()
@@ -226,6 +239,7 @@ class ActiveRun implements Run {
   async close(): Promise<void> {
     // What it leaves when the session is lost, the next run sweeps.
     await this.#spares?.clear().catch(() => undefined)
+    await this.#schemas?.stop()
     await this.sweep.finish()
     if (!this.#session.lost.aborted) await endRun(this.#session, this.#runId).catch(() => undefined)
     await this.#session.close()

@@ -67,7 +67,7 @@ export interface TestDbConfig {
    * that may not create databases; `shared`: all use the one of the server's URL. @default 'database'
    */
   readonly isolation?: Isolation
-  /** How a database is put back between tests. @default 'rows', with `isolation: 'shared'` 'none' */
+  /** How a database is put back between tests. @default 'rows', with `isolation: 'schema'` 'truncate', with `'shared'` 'none' */
   readonly reset?: ResetName
   /**
    * After a test that changed the schema, when sessions are open on its database: `defer` replaces it after the file, `recreate`

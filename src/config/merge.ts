@@ -1,7 +1,7 @@
 /** The precedence of configuration sources, key by key. */
 
 import { DEFAULT_LIMITS as limits } from '../pools/limits.ts'
-import type { ResolvedConfig, ServerConfig, TestDbConfig } from './config.ts'
+import type { Isolation, ResetName, ResolvedConfig, ServerConfig, TestDbConfig } from './config.ts'
 import type { EnvironmentValues } from './environment.ts'
 
 export interface Layers {
@@ -16,6 +16,9 @@ export type MergedConfig = Omit<
   ResolvedConfig,
   'root' | 'file' | 'project' | 'environment' | 'databaseName' | 'others'
 > & { readonly databases: TestDbConfig['databases'] | undefined }
+/** Each is the best that goes with that isolation. */
+const DEFAULT_RESET: Readonly<Record<Isolation, ResetName>> = { database: 'rows', schema: 'truncate', shared: 'none' }
+
 type Origin = ResolvedConfig['origins'][string]
 
 /**
@@ -52,7 +55,7 @@ export function merge(layers: Layers): MergedConfig {
     databases: pick('databases', (c) => c.databases, undefined),
     seed: pick('seed', (c) => c.seed, undefined),
     isolation,
-    reset: pick('reset', (c) => c.reset, isolation === 'shared' ? 'none' : 'rows'),
+    reset: pick('reset', (c) => c.reset, DEFAULT_RESET[isolation]),
     onDdl: pick('onDdl', (c) => c.onDdl, 'defer'),
     scope: pick('scope', (c) => c.scope, 'worker'),
     keepOnFailure: pick('keepOnFailure', (c) => c.keepOnFailure, false),

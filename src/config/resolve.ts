@@ -59,7 +59,7 @@ function settle(layers: Layers, known: readonly Problem[]): { config: MergedConf
   const conflicts = findConflicts(config).filter(({ between }) => !between.some((key) => wrong.has(key)))
   for (const conflict of conflicts) {
     const key = conflict.between.find((name) => name !== 'server' && config.origins[name] === 'environment')
-    if (key === undefined || key === 'server' || key === 'databases') continue
+    if (key === undefined || key === 'server' || key === 'databases' || key === 'keepOnFailure') continue
     publish('warning.raised', { message: `${variableName(key)} is ignored: ${formatProblem(conflict)}.` })
     const { [key]: _ignored, ...environment } = layers.environment
     return settle({ ...layers, environment }, known)
@@ -69,7 +69,7 @@ function settle(layers: Layers, known: readonly Problem[]): { config: MergedConf
 
 interface Conflict extends SourceProblem {
   /** The keys that do not go together, the one to give up first. */
-  readonly between: readonly ('reset' | 'isolation' | 'server' | 'scope' | 'databases')[]
+  readonly between: readonly ('reset' | 'isolation' | 'server' | 'scope' | 'keepOnFailure' | 'databases')[]
 }
 
 function findConflicts(config: MergedConfig): Conflict[] {
@@ -85,6 +85,18 @@ function findConflicts(config: MergedConfig): Conflict[] {
   if (isolation === 'shared' && scope !== 'worker') {
     const why = "because isolation is 'shared' and there is one database for all"
     add('scope', ['scope', 'isolation'], `expected 'worker', ${why}, got '${scope}'`)
+  }
+  if (isolation === 'schema' && (reset === 'rows' || reset === 'clone')) {
+    const why = "because isolation is 'schema' and a schema can be neither watched by its owner nor cloned"
+    add('reset', ['reset', 'isolation'], `expected 'truncate', 'rollback' or 'none', ${why}, got '${reset}'`)
+  }
+  if (isolation === 'schema' && scope !== 'worker') {
+    const why = "because isolation is 'schema' and each schema has to be migrated"
+    add('scope', ['scope', 'isolation'], `expected 'worker', ${why}, got '${scope}'`)
+  }
+  if (isolation === 'schema' && keepOnFailure) {
+    const why = "because isolation is 'schema' and a schema can not be copied"
+    add('keepOnFailure', ['keepOnFailure', 'isolation'], `expected false, ${why}, got true`)
   }
   if (isolation !== 'database' && server.kind !== 'url') {
     const needed = "server: { kind: 'url', url: … } or TESTDB_URL"

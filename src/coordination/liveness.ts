@@ -21,7 +21,10 @@ export const isBeingBuilt = (column: string): string => heldHere('build', column
 /** SQL that is true while the database with that id is being made. Only right in the maintenance database. */
 export const isBeingMade = (column: string): string => heldHere('clone', column)
 
-const heldHere = (space: 'run' | 'build' | 'clone', column: string): string => `(${column} in (
+/** SQL that is true while somebody makes, uses or drops the schema with that id. Only right in the maintenance database. */
+export const isSchemaHeld = (column: string): string => heldHere('schema', column)
+
+const heldHere = (space: 'run' | 'build' | 'clone' | 'schema', column: string): string => `(${column} in (
   select held.objid::int from pg_locks held
    where held.locktype = 'advisory' and held.classid = ${LOCK_SPACE[space]} and held.objsubid = 2
      and held.granted and held.database = (select oid from pg_database where datname = current_database())))`

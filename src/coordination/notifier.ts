@@ -2,6 +2,8 @@
  * Waiting for a change in the registry. NOTIFY is a hint, the registry is the truth: LISTEN first, then read the state,
  * then wait; on waking read again. The slow re-check covers what sends no notification, the death of a leader above all.
  */
+// Node's own: tests replace the global ones by fakes that never fire.
+import { clearTimeout, setTimeout } from 'node:timers'
 import type { Session } from '../postgres/index.ts'
 import { ident } from '../postgres/index.ts'
 
@@ -38,6 +40,7 @@ export class Waker {
           resolve()
         }
         const timer = setTimeout(done, recheckMs)
+        if (this.#session.inBackground) timer.unref()
         this.#session.lost.addEventListener('abort', done)
         this.#wake = done
       })

@@ -7,16 +7,17 @@
  */
 import { TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { LOCK_SPACE, removeDatabase, type Session } from '../postgres/index.ts'
+import { companionOf, LOCK_SPACE, removeDatabase, removeSchema, type Session } from '../postgres/index.ts'
 
 /** Raise it when the tables below, or what a template contains, change: old ones are then not used but rebuilt. */
-export const FORMAT = 4
+export const FORMAT = 5
 
 /** Channels of the triggers below. A payload is a row's id, never a text: payloads over 7,999 bytes abort the transaction. */
 export const CHANNEL = {
   templates: 'testdb_templates',
   databases: 'testdb_databases',
   runs: 'testdb_runs',
+  schemas: 'testdb_schemas',
 } as const
 
 const DDL = `
@@ -62,6 +63,32 @@ create table testdb.databases (
 );
 create index on testdb.databases (template_id, state);
 
+-- With isolation 'schema': what stands in this very database for the databases of workers. Who holds a schema's lock may change it.
+create table testdb.schemas (
+  id           int generated always as identity primary key,
+  name         text not null unique,
+  project      text not null,
+  -- What it is migrated from; schemas of one hash are alike.
+  hash         text not null,
+  -- wanted: to be made, or made anew, by the process of its run. making: its migrations run. failed: they could not.
+  -- ready: may be taken. held: a worker has it, or had it when it died. dropping: it goes.
+  state        text not null check (state in ('wanted', 'making', 'failed', 'ready', 'held', 'dropping')),
+  -- False when tests have left something in a ready one, which only their own run takes again.
+  clean        bool not null default true,
+  -- The run whose workers may take it.
+  run_id       int,
+  -- The worker's number in that run: the same worker gets the same schema again if it can.
+  slot         text,
+  -- Of a worker that waits for just this one.
+  request      text,
+  error        jsonb,
+  created_at   timestamptz not null default now(),
+  last_used    timestamptz not null default now()
+);
+create index on testdb.schemas (run_id, state);
+-- Objects that migrations have made outside of their schema, and that are still there.
+create table testdb.strays (object oid primary key);
+
 create sequence testdb.run_ids as int cycle;
 create table testdb.runs (
   id           int primary key,
@@ -91,6 +118,8 @@ create trigger notify_state after insert or update of state on testdb.databases
   for each row execute function testdb.notify_change('${CHANNEL.databases}');
 create trigger notify_connections after update of connections or delete on testdb.runs
   for each row execute function testdb.notify_change('${CHANNEL.runs}');
+create trigger notify_state after insert or update of state on testdb.schemas
+  for each row execute function testdb.notify_change('${CHANNEL.schemas}');
 
 insert into testdb.format values (${FORMAT});
 `
@@ -143,13 +172,28 @@ async function removeOutdated(session: Session): Promise<void> {
        union select staging from testdb.templates where staging is not null`,
     )
     for (const { name } of rows) await removeDatabase(session, name)
+    const schemas = await removeSchemas(session)
     await session.query('drop schema testdb cascade')
-    publish('warning.raised', {
-      message: `the registry of an older testdb and its ${rows.length} databases were replaced`,
-    })
+    const what = schemas === 0 ? `${rows.length} databases` : `${rows.length} databases and ${schemas} schemas`
+    publish('warning.raised', { message: `the registry of an older testdb and its ${what} were replaced` })
   } finally {
     if (!session.lost.aborted) await session.query('select pg_advisory_unlock($1, 1)', [LOCK_SPACE.setup])
   }
+}
+
+/** An older registry may know of none. */
+async function removeSchemas(session: Session): Promise<number> {
+  const { rows: known } = await session.query<{ there: boolean }>(
+    `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                     where n.nspname = 'testdb' and c.relname = 'schemas') as there`,
+  )
+  if (known[0]?.there !== true) return 0
+  const { rows } = await session.query<{ name: string }>('select name from testdb.schemas order by id')
+  for (const { name } of rows) {
+    await removeSchema(session, companionOf(name))
+    await removeSchema(session, name)
+  }
+  return rows.length
 }
 
 function otherVersion(format: number): TestDbError {

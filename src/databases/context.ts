@@ -24,6 +24,8 @@ export interface RunContext {
   /** The sealed template; undefined when all workers use the one database `shared`. */
   readonly template: { readonly id: number; readonly name: string } | undefined
   readonly shared: string | undefined
+  /** With a schema for each worker: which of those in the database `admin.database` are this run's. */
+  readonly schemas?: { readonly hash: string } | undefined
   readonly reset: ResetName
   readonly onDdl: OnDdl
   readonly scope: Scope

@@ -4,14 +4,17 @@ import { messageOf, TestDbError } from '../errors.ts'
 import { closeKnex, type KnexDriver, knexConfig, openKnex } from '../pools/knex.ts'
 import {
   type ClientClass,
+  COMMON_SCHEMA,
   type ConnectionTarget,
   closePool,
   formatUrl,
+  inSchema,
   openPool,
   type Pool,
   type PoolLimits,
   poolConfig,
   SharedTransaction,
+  schemaApplication,
 } from '../postgres/index.ts'
 import { driverClient, OwnWork } from '../postgres/own-work.ts'
 import { type RunContext, testTarget } from './context.ts'
@@ -56,11 +59,13 @@ export class WorkerDatabase implements Database {
     this.#context = context
     this.#others = others
     this.#lease = typeof place === 'string' ? undefined : place
-    this.name = typeof place === 'string' ? place : place.name
-    this.#target = testTarget(context, this.name)
+    const schema = context.schemas && this.#lease?.name
+    this.name = schema === undefined ? (this.#lease?.name ?? String(place)) : context.admin.database
+    const target = testTarget(context, this.name)
+    this.#target = schema === undefined ? target : inSchema(target, schema)
     // Without TLS is what drivers do when nothing is said; PGSSLMODE is set for those that look there (acquire.ts).
     this.url = formatUrl(this.#target.ssl === false ? { ...this.#target, ssl: undefined } : this.#target)
-    this.#applicationName = `testdb:${context.project}:${slot}`
+    this.#applicationName = schema === undefined ? `testdb:${context.project}:${slot}` : schemaApplication(schema)
     this.#limits = context.pool
   }
 
@@ -127,7 +132,9 @@ export class WorkerDatabase implements Database {
   }
 
   knexConfig(): Knex.Config {
-    return knexConfig(this.#target, this.#limits, this.#applicationName, this.#context.projectRoot)
+    const config = knexConfig(this.#target, this.#limits, this.#applicationName, this.#context.projectRoot)
+    // It is laid over knexfiles, which may have a path of their own.
+    return this.#context.schemas && this.#lease ? { ...config, searchPath: [this.#lease.name, COMMON_SCHEMA] } : config
   }
 
   async reset(): Promise<void> {

@@ -1,6 +1,6 @@
 /** A clone of the run's template, made and held. */
 import { noteReplacing, noteState, tryLease } from '../coordination/index.ts'
-import { type ConnectionTarget, removeDatabase, Session } from '../postgres/index.ts'
+import { type ConnectionTarget, removeDatabase, Session, withSession } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import { cloneTemplate } from '../templates/clone.ts'
 import type { RunContext } from './context.ts'
@@ -62,18 +62,23 @@ export async function holdClone(
  * process dies here, the row says "creating" and the sweep removes it once the run is gone.
  */
 export async function replaceByClone(
-  maintenance: Session,
   context: RunContext,
   held: Session,
   state: 'ready' | 'once',
 ): Promise<{ readonly session: Session; readonly crashed: boolean }> {
   const name = held.target.database
-  await noteReplacing(maintenance, name)
-  reached('replace.noted')
-  await held.close()
-  await removeDatabase(maintenance, name)
-  reached('replace.dropped')
-  await makeClone(maintenance, context, name)
-  reached('replace.cloned')
-  return await holdClone(maintenance, context, name, state)
+  return await withSession(
+    context.admin,
+    { applicationName: 'testdb coordination', neutral: true },
+    async (maintenance) => {
+      await noteReplacing(maintenance, name)
+      reached('replace.noted')
+      await held.close()
+      await removeDatabase(maintenance, name)
+      reached('replace.dropped')
+      await makeClone(maintenance, context, name)
+      reached('replace.cloned')
+      return await holdClone(maintenance, context, name, state)
+    },
+  )
 }

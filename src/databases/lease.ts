@@ -1,5 +1,5 @@
 /**
- * A lease: the exclusive hold on one database, which lives exactly as long as this session.
+ * A lease: the exclusive hold on one database (or one schema: place.ts), which lives exactly as long as this session.
  *
  *   taken (held) ── settle() ──► settled: clean or kept for this run, still locked ── resume() ──► taken
  *        │                                        └── release() ──► free, the next worker may take it
@@ -10,19 +10,17 @@
  */
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { type Session, sessionsOf, withSession } from '../postgres/index.ts'
+import { type Activity, type Session, sessionsOf } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
-import { replaceByClone } from './fresh-clone.ts'
 import { keepCopy, keepOnce } from './keep.ts'
-import { settleLease, writeLease } from './reset/lease-sql.ts'
-import { strategyOf } from './reset/strategies.ts'
+import { databasePlace, type Place } from './place.ts'
 import type { ResetStrategy, Resettable, TableChanges } from './reset/strategy.ts'
-import { takeSettled } from './take.ts'
 
 export class Lease implements Resettable {
   readonly name: string
   readonly context: RunContext
+  readonly #place: Place
   #session: Session
   #level = 0
   /** Checkpoints of `mark()` that are not forgotten yet. `before`: the level that the release of one returns to. */
@@ -37,23 +35,28 @@ export class Lease implements Resettable {
   /** Used once: then nobody else may have it, and the run drops it. */
   readonly once: boolean
 
-  constructor(context: RunContext, session: Session, { once } = { once: false }) {
-    this.once = once
+  constructor(
+    context: RunContext,
+    session: Session,
+    options: { readonly once?: boolean; readonly place?: Place } = {},
+  ) {
+    this.once = options.once === true
     this.context = context
-    this.name = session.target.database
+    this.#place = options.place ?? databasePlace(context, session.target.database, this.once)
+    this.name = this.#place.name
     this.#session = session
   }
 
   get session(): Session {
     // Somebody else may have the database now, and a reset would take it from them.
-    if (this.#released) throw new TestDbError('TESTDB_LEASE_LOST', `the database ${this.name} was released before`)
+    if (this.#released) throw new TestDbError('TESTDB_LEASE_LOST', `${this.#place.what} was released before`)
     // Closed without another in its place: a replacement has failed half-way.
     if (this.#session.ended) throw this.#lostError(this.#session.lost.reason)
     return this.#session
   }
 
   get strategy(): ResetStrategy {
-    return strategyOf(this.context.reset)
+    return this.#place.strategy
   }
 
   /** Checkpoints that `reset` returns to instead of the template; 0 when there is none. */
@@ -84,7 +87,7 @@ export class Lease implements Resettable {
       if (session.lost.aborted || strategy.name === 'clone') throw this.#resetFailed(error)
       const lost = this.#level === 0 ? '' : ', so what beforeAll hooks or checkpoints had put there is gone'
       publish('warning.raised', {
-        message: `reset of ${this.name} by ${strategy.name} failed (${messageOf(error)}); it was replaced by a fresh clone${lost}`,
+        message: `reset of ${this.name} by ${strategy.name} failed (${messageOf(error)}); it was ${this.#place.renewed}${lost}`,
       })
       await this.replace().catch((second: unknown) => {
         throw this.#resetFailed(second)
@@ -147,26 +150,22 @@ export class Lease implements Resettable {
   }
 
   #lostError(cause: unknown): TestDbError {
-    const what = `the session that holds the database ${this.name} was ended: the database was dropped, or the server stopped`
+    const what = `the session that holds ${this.#place.what} was ended: the database was dropped, or the server stopped`
     return new TestDbError('TESTDB_LEASE_LOST', what, { cause })
   }
 
   /** Replaces the database by a fresh clone of the same name. Ends every other session on it. */
   async replace(): Promise<void> {
-    const { context } = this
-    await withSession(context.admin, { applicationName: 'testdb coordination', neutral: true }, async (maintenance) => {
-      const { session, crashed } = await replaceByClone(
-        maintenance,
-        context,
-        this.#session,
-        this.once ? 'once' : 'ready',
-      )
-      this.#session = session
-      this.#level = 0
-      this.#marks = []
-      this.#outdated = undefined
-      if (crashed) await this.refill()
-    })
+    const { session, crashed } = await this.#place.renew(this.#session)
+    this.#session = session
+    this.#level = 0
+    this.#marks = []
+    this.#outdated = undefined
+    if (crashed) await this.refill()
+  }
+
+  async endWork(): Promise<readonly Activity[]> {
+    return await this.#place.endWork(this.session)
   }
 
   /** In a clone of a template that went through a crash of the server: puts back what the unlogged tables had. */
@@ -178,21 +177,16 @@ export class Lease implements Resettable {
 
   /** Puts the database back and notes that nothing of this worker is outstanding; the lock stays. */
   async settle(): Promise<void> {
-    const { runId } = this.context
     // The run drops it, or resume() replaces it.
     if (this.once) return reached('release.settled')
-    if (!this.strategy.leavesClean) await writeLease(this.session, { held: false, clean: false, runId })
-    else {
-      // Also for `clone`: hooks may have written after the last reset.
-      await this.rewind(0)
-      // Not every reset undoes DDL; a database that has seen some serves its worker, and nobody after it.
-      if (!(await settleLease(this.session, runId))) {
-        if (this.#outdated === undefined) {
-          const message = `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`
-          publish('warning.raised', { message })
-        }
-        this.#outdated ??= 'the settings of the database'
+    // Also for `clone`: hooks may have written after the last reset.
+    if (this.strategy.leavesClean) await this.rewind(0)
+    if (!(await this.#place.settle(this.session))) {
+      if (this.#outdated === undefined) {
+        const message = `tests changed the schema, the rights or the settings of ${this.name}; it is not used again after this file`
+        publish('warning.raised', { message })
       }
+      this.#outdated ??= 'the settings of the database'
     }
     reached('release.settled')
   }
@@ -217,7 +211,7 @@ export class Lease implements Resettable {
   /** Takes the settled database into use again; one that tests have changed beyond a reset is replaced. */
   async resume(): Promise<void> {
     if (this.once || this.#outdated !== undefined) return await this.replace()
-    if (await takeSettled(this.session, this.context)) await this.putBackLate()
+    if (await this.#place.take(this.session)) await this.putBackLate()
   }
 
   /** Puts back what was written between the release by the last holder and now; what a reset can not undo is not left for later. */

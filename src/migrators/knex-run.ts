@@ -2,7 +2,7 @@
 import { inspect } from 'node:util'
 import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { ident, qualified, Session } from '../postgres/index.ts'
+import { COMMON_SCHEMA, ident, qualified, Session } from '../postgres/index.ts'
 import { failure, serverErrorIn } from './failure.ts'
 import { announceMigrations, announceSeeds, type Progress } from './knex-announce.ts'
 import { closeKnex, connectionFor, poolFor } from './knex-connection.ts'
@@ -16,7 +16,7 @@ import { MIGRATE_APPLICATION, sessionSettings } from './steps.ts'
 
 export async function runKnex(project: KnexProject, target: MigrationTarget): Promise<MigrationResult> {
   target.signal.throwIfAborted()
-  await ensureSchema(project.migrations.schemaName, target)
+  if (target.schema === undefined) await ensureSchema(project.migrations.schemaName, target)
   const progress: Progress = { current: undefined, last: undefined, sqlOf: new WeakMap() }
   const connections = new Set<RawConnection>()
   const { config } = project
@@ -65,7 +65,7 @@ export async function emulateKnex(project: KnexProject, target: EmulationTarget)
 
 function open(
   project: KnexProject,
-  target: Pick<MigrationTarget, 'signal' | 'onStep'>,
+  target: Pick<MigrationTarget, 'signal' | 'onStep' | 'schema'>,
   progress: Progress,
   place: Pick<KnexConfig, 'client' | 'connection' | 'pool'>,
 ): KnexInstance {
@@ -79,11 +79,14 @@ function open(
     log: quietLog,
     ...config,
     ...place,
+    // A path of the knexfile would be said after ours.
+    ...(target.schema !== undefined && { searchPath: [target.schema, COMMON_SCHEMA] }),
     asyncStackTraces: false,
     // Else Knex writes bindings over the operators `?` and `?|`: values in the message, and not the statement that was sent.
     compileSqlOnError: false,
     migrations: {
       ...migrations,
+      ...(target.schema !== undefined && { schemaName: target.schema }),
       migrationSource: announceMigrations(project, project.migrationSource(loader), target, progress),
     },
     ...(seedSource && { seeds: { ...seeds, seedSource: announceSeeds(project, seedSource, target, progress) } }),

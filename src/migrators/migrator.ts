@@ -57,6 +57,11 @@ export interface MigrationTarget {
   readonly lockTimeoutMs?: number | undefined
   /** False: leave out the seeds that the tool's own configuration names; a database that others use keeps its rows. @default true */
   readonly seeds?: boolean | undefined
+  /**
+   * The schema that stands for the database: everything must land in it, the tool's own tables too. The sessions that `connection` opens
+   * have it first in their search path already; a tool that says its own must be told. Undefined: a whole database.
+   */
+  readonly schema?: string | undefined
 }
 
 /** What takes the place of a server that is not there (`pg-mem`). */

@@ -14,7 +14,7 @@ export interface SqlMigratorOptions {
   readonly directory?: string
   /** Table that remembers which files have run. @default 'testdb_migrations' */
   readonly tableName?: string
-  /** Schema of that table; created when missing. @default 'public' */
+  /** Schema of that table; created when missing. With `isolation: 'schema'` it is the worker's. @default 'public' */
   readonly schemaName?: string
 }
 
@@ -57,7 +57,10 @@ export function sqlMigrator(options: SqlMigratorOptions = {}): MigratorDefinitio
           const files = (await sqlFiles(folder)).map((name) => join(folder, name))
           return hashOf(folder, { tool: ['sql', 1], table }, files)
         },
-        migrate: async (target) => runSqlFiles(await readFiles(folder, root), table, target),
+        migrate: async (target) => {
+          const own = { ...table, schema: target.schema ?? schemaName }
+          return runSqlFiles(await readFiles(folder, root), own, target)
+        },
         emulate: async (target) => emulateSqlFiles(await readFiles(folder, root), target),
         bookkeeping: [table],
       }

@@ -6,7 +6,8 @@
  *
  * A run holds one session; a slot (a worker) holds the lease and what tests open on its database, `CONNECTION LIMIT` in all, and
  * for moments a session in the maintenance database: 1 + limit. Where that does not fit, a slot is squeezed down to the lease and
- * one full pool; the moments are then the headroom's.
+ * one full pool; the moments are then the headroom's. With a schema instead of a database it costs the same, although nobody
+ * enforces the limit there: `CONNECTION LIMIT` belongs to databases.
  */
 import { connectionLimit, DEFAULT_LIMITS } from './limits.ts'
 

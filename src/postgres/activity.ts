@@ -86,7 +86,8 @@ async function terminateOne(session: Session, row: Ended): Promise<Ended> {
   }
 }
 
-async function waitUntilGone(session: Session, database: string, gone: readonly Ended[]): Promise<void> {
+/** Throws `TESTDB_DATABASE_IN_USE`. */
+export async function waitUntilGone(session: Session, database: string, gone: readonly Ended[]): Promise<void> {
   // Not the time of day: a test may have replaced it.
   const deadline = performance.now() + LEAVE_TIMEOUT_MS
   for (;;) {

@@ -79,6 +79,8 @@ export const LOCK_SPACE = {
   clone: BASE + 6,
   /** In the maintenance database; second key: template id. Held by the follower that leads if the leader dies. */
   next: BASE + 7,
+  /** In the maintenance database; second key: schema id. Held by whoever makes, uses or drops that schema. */
+  schema: BASE + 8,
 } as const
 
 export type LockSpace = keyof typeof LOCK_SPACE

@@ -205,6 +205,11 @@ export class Session implements AsyncDisposable {
     if (this.#running === 0) this.#keepAlive(false)
   }
 
+  /** True when this connection does not keep the process alive. */
+  get inBackground(): boolean {
+    return this.#background
+  }
+
   #keepAlive(on: boolean): void {
     const { stream } = (this.#client as pg.Client & { connection: { stream: { ref?(): void; unref?(): void } } })
       .connection

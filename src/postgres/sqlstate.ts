@@ -19,6 +19,7 @@ export const SQLSTATE = {
   adminShutdown: '57P01',
   crashShutdown: '57P02',
   cannotConnectNow: '57P03',
+  protocolViolation: '08P01',
   tooManyConnections: '53300',
   diskFull: '53100',
   // Also "tuple concurrently updated", which catalogs answer instead of waiting for each other.

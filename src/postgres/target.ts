@@ -15,6 +15,8 @@ export interface ConnectionTarget {
   readonly parameters?: Readonly<Record<string, string>> | undefined
   /** True: a pooler stands before the server, which refuses settings in the start-up packet. */
   readonly pooled?: boolean | undefined
+  /** Settings that a session starts with, as the server's command line has them (`-c name=value`). */
+  readonly options?: string | undefined
 }
 
 /** Where a server is reached, without who and which database. */
@@ -82,9 +84,13 @@ function databaseOf(url: string): string | undefined {
 export function formatUrl(target: ConnectionTarget): string {
   const e = encodeURIComponent
   const auth = target.password === undefined ? e(target.user) : `${e(target.user)}:${e(target.password)}`
+  const { options, parameters = {} } = target
+  const said = Object.entries(parameters).filter(([name]) => name !== 'options' || options === undefined)
   const rest = [
-    ...(target.ssl === undefined || target.parameters?.sslmode ? [] : [sslMode(target.ssl)]),
-    ...Object.entries(target.parameters ?? {}).map(([name, value]) => `${e(name)}=${e(value)}`),
+    ...(target.ssl === undefined || parameters.sslmode ? [] : [sslMode(target.ssl)]),
+    ...[...said, ...(options === undefined ? [] : [['options', options] as const])].map(
+      ([name, value]) => `${e(name)}=${e(value)}`,
+    ),
   ].join('&')
   if (target.host.startsWith('/')) {
     return `postgresql://${auth}@/${e(target.database)}?host=${e(target.host)}&port=${target.port}${rest && `&${rest}`}`

@@ -113,7 +113,7 @@ function hideUrl({ env }: Pick<RunContext, 'env'>): void {
 
 function isSameTemplate(a: WorkerContext, b: WorkerContext): boolean {
   if (isPgMem(a) || isPgMem(b)) return isPgMem(a) && isPgMem(b) && a.hash === b.hash
-  return a.shared === b.shared && templatesOf(a).join() === templatesOf(b).join()
+  return a.shared === b.shared && a.schemas?.hash === b.schemas?.hash && templatesOf(a).join() === templatesOf(b).join()
 }
 
 const templatesOf = ({ template, others = [] }: RunContext): (number | undefined)[] => [

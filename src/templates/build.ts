@@ -29,6 +29,7 @@ import {
   withSession,
 } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
+import { orLost } from './or-lost.ts'
 
 /** Progress is written to the registry at most this often (ms): followers look at it when they re-check. */
 const STEP_WRITE_MS = 200
@@ -98,20 +99,6 @@ async function fill(session: Session, templateId: number, staging: string, plan:
   return applied.length
 }
 
-/** Stops waiting as soon as the leader's session is lost; the work itself is left to fail on its own. */
-async function orLost<T>(session: Session, work: Promise<T>): Promise<T> {
-  let onLost: (() => void) | undefined
-  const lost = new Promise<never>((_, reject) => {
-    onLost = () => reject(session.lost.reason)
-    session.lost.addEventListener('abort', onLost)
-  })
-  try {
-    return await Promise.race([work, lost])
-  } finally {
-    if (onLost) session.lost.removeEventListener('abort', onLost)
-  }
-}
-
 /** Writes the step that runs, the first at once and the last one of each interval: that is the one that takes long. */
 function stepWriter(session: Session, templateId: number): { note(step: MigrationStep): void; stop(): void } {
   let latest: MigrationStep | undefined
@@ -164,7 +151,7 @@ async function adoptSealed(session: Session, row: TemplateRow, name: string): Pr
   return true
 }
 
-async function assertExtensions(session: Session, wanted: readonly string[]): Promise<void> {
+export async function assertExtensions(session: Session, wanted: readonly string[]): Promise<void> {
   if (wanted.length === 0) return
   const { rows } = await session.query<{ name: string }>('select name from pg_available_extensions order by name')
   const available = new Set(rows.map((row) => row.name))

@@ -17,10 +17,13 @@ import {
   isBeingMade,
   isLeased,
   isRunAlive,
+  type SchemaRetention,
+  uselessSchemas,
 } from '../coordination/index.ts'
 import { publish } from '../events.ts'
 import { isSqlState, removeDatabase, type Session, tryLock, unlock } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
+import { sweepSchemas } from './schema-sweep.ts'
 
 export interface Retention {
   /** Templates of one project that are kept however old they are: the branches somebody switches between. */
@@ -78,8 +81,15 @@ export async function sweep(session: Session, { retention, project }: SweepScope
   for (const name of await claimSurplus(session)) {
     if (await drop(name, 'more idle databases than anybody takes')) await forgetDatabase(session, name)
   }
-  return { dropped }
+  return { dropped: [...dropped, ...(await sweepSchemas(session, schemaRetention(retention, project)))] }
 }
+
+/** A schema lies among the project's own tables: only those of the last hash stay. */
+const schemaRetention = (retention: Retention, project: string | undefined): SchemaRetention => ({
+  project,
+  days: retention.days,
+  perProject: retention.perProject === RETENTION.perProject ? 1 : retention.perProject,
+})
 
 /** Runs `body` unless somebody builds the template, and keeps builders away meanwhile. */
 async function asBuilder(session: Session, templateId: number, body: () => Promise<void>): Promise<void> {
@@ -117,6 +127,7 @@ export async function previewSweep(session: Session, { retention, project }: Swe
     ...clones,
     ...templates.map(({ name }) => name),
     ...surplus.rows.map(({ name }) => name),
+    ...(await uselessSchemas(session, schemaRetention(retention, project))).map(({ name }) => name),
   ]
   return { dropped: [...new Set(names)] }
 }

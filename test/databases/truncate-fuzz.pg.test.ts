@@ -166,7 +166,7 @@ test('a reset undoes every workload on every schema', async () => {
         for (const work of works) await run(work)
         if (JSON.stringify(await snapshotDatabase(admin)) !== JSON.stringify(template)) written += 1
         await truncateReset.reset(
-          { name: admin.target.database, session: admin, replace, outdate },
+          { name: admin.target.database, session: admin, replace, outdate, endWork: outdate },
           { after: undefined },
         )
         expect(await snapshotDatabase(admin)).toEqual(template)

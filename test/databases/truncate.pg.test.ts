@@ -192,7 +192,10 @@ test('a role that may not act as a replica resets exactly, and its triggers are 
       'truncate t cascade',
     ]) {
       await session.query(sql)
-      await truncateReset.reset({ name: database, session, replace, outdate: replace }, { after: undefined })
+      await truncateReset.reset(
+        { name: database, session, replace, outdate: replace, endWork: replace },
+        { after: undefined },
+      )
       expect(await snapshotDatabase(session)).toEqual(before)
     }
   } finally {

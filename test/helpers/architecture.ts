@@ -21,6 +21,7 @@ export const LAYERS: readonly (readonly string[])[] = [
     'run-budget.ts',
     'run-template.ts',
     'start-run.ts',
+    'run-schemas.ts',
     'exit-guard.ts',
     'choose-server.ts',
     'open-server.ts',

@@ -3,7 +3,7 @@
  * into the next test, and a reset may not wait for it for ever.
  */
 import { publish } from '../../events.ts'
-import { describeActivity, endSessions, isSqlState, sessionsOf } from '../../postgres/index.ts'
+import { describeActivity, isSqlState } from '../../postgres/index.ts'
 import type { Resettable } from './strategy.ts'
 
 /** Such work may be started again by a client that repeats itself; after this many rounds the database is replaced instead. */
@@ -20,9 +20,8 @@ export async function withoutLateWork<T>(
       return await action()
     } catch (error) {
       if (round === ROUNDS || !isSqlState(error, 'lockNotAvailable', 'deadlockDetected')) throw error
-      const { session, name } = database
-      const busy = (await sessionsOf(session, name)).filter((one) => one.state !== 'idle')
-      await endSessions(session, name, 'busy')
+      const { name } = database
+      const busy = await database.endWork()
       const test = after === undefined ? 'after the test' : `after the test "${after}"`
       const message = `ended ${busy.length} session(s) that still worked on ${name} ${test}: ${busy.map(describeActivity).join('; ')}`
       publish('warning.raised', { message })

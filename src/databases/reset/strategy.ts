@@ -1,5 +1,5 @@
 /** The contract of the ways to put a database back. */
-import type { Session } from '../../postgres/index.ts'
+import type { Activity, Session } from '../../postgres/index.ts'
 
 export type ResetName = 'rows' | 'truncate' | 'rollback' | 'clone' | 'none'
 
@@ -11,6 +11,8 @@ export interface Resettable {
   readonly name: string
   /** The lease's session, as the admin. Another one after `replace()`. */
   readonly session: Session
+  /** Ends the sessions that are at work in it, and says which these were. */
+  endWork(): Promise<readonly Activity[]>
   /** Puts a fresh clone of the same name in its place; ends every other session on it. */
   replace(): Promise<void>
   /** Notes that the schema differs from the template's; the database is replaced as soon as that disturbs nobody. */

@@ -8,22 +8,27 @@
  * Left as it is: DDL, large objects, tables that belong to an extension.
  */
 import { withoutLateWork } from './late-work.ts'
+import { ONE_DATABASE, type Reach } from './reach.ts'
 import type { ResetStrategy } from './strategy.ts'
-import { INSTALL_COPIES, TRUNCATE_FUNCTION } from './truncate-sql.ts'
+import { installCopies, TRUNCATE_FUNCTION, truncateFunctions } from './truncate-sql.ts'
 
-export const truncateReset: ResetStrategy = {
-  name: 'truncate',
-  sql: TRUNCATE_FUNCTION,
-  leavesClean: true,
+export const truncateReset: ResetStrategy = truncateIn(ONE_DATABASE)
 
-  async install(session, { bookkeeping }) {
-    await session.query(INSTALL_COPIES, [JSON.stringify(bookkeeping)])
-  },
+export function truncateIn(reach: Reach): ResetStrategy {
+  return {
+    name: 'truncate',
+    sql: reach === ONE_DATABASE ? TRUNCATE_FUNCTION : truncateFunctions(reach),
+    leavesClean: true,
 
-  async reset(database, { after }) {
-    await withoutLateWork(database, after, () => database.session.query('select testdb.truncate()'))
-  },
+    async install(session, { bookkeeping }) {
+      await session.query(installCopies(reach), [JSON.stringify(bookkeeping)])
+    },
 
-  // The copies fill unlogged tables, too.
-  recover: async () => undefined,
+    async reset(database, { after }) {
+      await withoutLateWork(database, after, () => database.session.query(`select ${reach.home}.truncate()`))
+    },
+
+    // The copies fill unlogged tables, too.
+    recover: async () => undefined,
+  }
 }
