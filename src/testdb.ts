@@ -73,17 +73,17 @@ export async function startOne(config: ResolvedConfig, options: RunOptions): Pro
   const { server, session } = await openSession(config, wantedConnections(config, options), options.open)
   try {
     reached('run.connected')
+    const beside = options.beside?.find((run) => run.isOn(session.target))
     assertRights(server, config)
-    announceMissing(server, config)
+    if (!beside) announceMissing(server, config)
+    if (config.isolation === 'schema') await assertSchemasPossible(session, { ...session.target, ...server.address })
     await ensureRegistry(session)
     // That database belongs to the role of its URL, and what is made in it should too.
     const role = await ensureRole(session, config.role.superuser || config.isolation !== 'database')
-    if (config.isolation === 'schema') await assertSchemasPossible(session, { ...session.target, ...server.address })
     const runId = await beginRun(session, { project: config.project, runner: options.runner })
     reached('run.registered')
-    const first = options.beside?.find((run) => run.isOn(session.target))?.reservation
-    const reservation = first
-      ? await reserveBeside(session, runId, config, { first, slots: options.slots })
+    const reservation = beside
+      ? await reserveBeside(session, runId, config, { first: beside.reservation, slots: options.slots })
       : await reserveForRun(session, runId, config, options)
     const reset = usableReset(server.capabilities, config.reset)
     const run = new ActiveRun({ config, server, session, role, runId, reset, reservation })

@@ -8,7 +8,7 @@
  * The same session runs the resets. When it is lost while its worker lives, the worker must stop using the database:
  * every later call throws `TESTDB_LEASE_LOST`.
  */
-import { messageOf, TestDbError } from '../errors.ts'
+import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
 import { type Activity, type Session, sessionsOf } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
@@ -145,6 +145,8 @@ export class Lease implements Resettable {
   }
 
   #resetFailed(cause: unknown): TestDbError {
+    // What could not be put in its place says why itself.
+    if (this.#session.ended && !this.#session.lost.aborted && isTestDbError(cause)) return cause
     if (this.#session.ended) return this.#lostError(cause)
     return new TestDbError('TESTDB_RESET_FAILED', `resetting ${this.name} failed: ${messageOf(cause)}`, { cause })
   }

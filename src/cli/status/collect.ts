@@ -7,7 +7,7 @@ import { type EmbeddedStatus, embeddedStatus } from '../../server/embedded/index
 import { adminTarget } from '../../server/testcontainers/state.ts'
 import { connectUrl } from '../../server/url.ts'
 import { containerOf, openSession, runningServers } from '../project.ts'
-import { readConnections, readDatabases, readTemplates } from './queries.ts'
+import { readConnections, readDatabases, readSchemas, readTemplates } from './queries.ts'
 import type { EmbeddedDetails, ServerStatus, StatusReport } from './report.ts'
 
 /** Throws TESTDB_SERVER_UNREACHABLE, TESTDB_SERVER_NOT_DISPOSABLE for the server of a URL. */
@@ -22,7 +22,7 @@ async function serversOf(config: ResolvedConfig): Promise<ServerStatus[]> {
   return config.server.kind === 'testcontainers' ? [await containerServer(config)] : await embeddedServers(config)
 }
 
-const NOTHING = { connections: null, problem: null, runs: [], templates: [], databases: [] } as const
+const NOTHING = { connections: null, problem: null, runs: [], templates: [], databases: [], schemas: [] } as const
 
 async function urlServer({ server }: ResolvedConfig): Promise<ServerStatus> {
   if (server.kind !== 'url') throw new Error('bug: no url server')
@@ -91,7 +91,7 @@ async function look(
   }
   const runs = await liveRuns(session)
   const [templates, databases] = [await readTemplates(session), await readDatabases(session)]
-  return { connections, problem: null, runs, templates, databases }
+  return { connections, problem: null, runs, templates, databases, schemas: await readSchemas(session) }
 }
 
 async function versionOf(session: Session): Promise<string> {

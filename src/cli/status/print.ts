@@ -1,7 +1,15 @@
 /** The status for people: one block per server, one line per thing. */
 import { formatDuration, oneLine, plural } from '../../report/format.ts'
 import type { Terminal } from '../terminal.ts'
-import type { Connections, DatabaseStatus, RunStatus, ServerStatus, StatusReport, TemplateStatus } from './report.ts'
+import type {
+  Connections,
+  DatabaseStatus,
+  RunStatus,
+  SchemaStatus,
+  ServerStatus,
+  StatusReport,
+  TemplateStatus,
+} from './report.ts'
 
 export function printStatus({ servers }: StatusReport, terminal: Terminal): void {
   for (const [i, server] of servers.entries()) {
@@ -16,7 +24,7 @@ function printServer(server: ServerStatus, terminal: Terminal): void {
   if (!server.running) return
   if (server.connections) out(`${colours.bold('connections')}  ${paint(server.connections, terminal)}`)
   if (server.problem !== null) out(`problem      ${server.problem}`)
-  const { runs, templates, databases } = server
+  const { runs, templates, databases, schemas } = server
   const section = (title: string, lines: readonly string[]): void => {
     out(`${colours.bold(title)} (${lines.length})`)
     for (const line of lines) out(`  ${line}`)
@@ -36,6 +44,8 @@ function printServer(server: ServerStatus, terminal: Terminal): void {
   // A row without a database is only a memory: of what was pruned, or of a build that has not begun.
   section('templates', templates.filter(({ state }) => state !== 'missing').map(describeTemplate))
   section('databases', databases.map(describeDatabase))
+  // Only who uses them wants to hear of them.
+  if (schemas.length > 0) section('schemas', schemas.map(describeSchema))
 }
 
 function describePart({ connections, slots, connectionLimit, waiting }: RunStatus): string {
@@ -103,6 +113,12 @@ function describeDatabase(database: DatabaseStatus): string {
     `${connections}${connectionLimit === null ? '' : ` of ${connectionLimit}`} connections`,
     ...sizeOf(bytes),
   ].join(' · ')
+}
+
+function describeSchema({ name, project, hash, state, lease, runId }: SchemaStatus): string {
+  const held = lease === null ? 'idle' : `used by session ${lease.backendPid} (${lease.applicationName})`
+  const what = state === 'ready' || state === 'held' ? held : state
+  return [name, `${project} ${hash.slice(0, 8)}`, what, ...(runId === null ? [] : [`run #${runId}`])].join(' · ')
 }
 
 function sizeOf(bytes: number | null): string[] {

@@ -1,7 +1,7 @@
 /** What status reads from a server. Every statement is a single look: nothing is locked, nothing is written. */
 import { isBeingBuilt } from '../../coordination/index.ts'
 import { LOCK_SPACE, type Session } from '../../postgres/index.ts'
-import { type Connections, type DatabaseStatus, measure, type TemplateStatus } from './report.ts'
+import { type Connections, type DatabaseStatus, measure, type SchemaStatus, type TemplateStatus } from './report.ts'
 
 /** The size of the database `oid`; without the right to connect it is not told. Null when it has just been dropped. */
 const SIZE = `case when has_database_privilege(p.oid, 'connect') then pg_database_size(p.oid) end::float8`
@@ -46,6 +46,19 @@ export async function readDatabases(session: Session): Promise<DatabaseStatus[]>
        left join pg_database p on p.datname = d.name
       order by t.project, d.id`,
     [LOCK_SPACE.lease],
+  )
+  return rows
+}
+
+export async function readSchemas(session: Session): Promise<SchemaStatus[]> {
+  const { rows } = await session.query<SchemaStatus>(
+    `select s.name, s.project, s.hash, s.state, s.run_id as "runId",
+            (select json_build_object('backendPid', a.pid, 'applicationName', a.application_name)
+               from pg_locks l join pg_stat_activity a on a.pid = l.pid
+              where l.locktype = 'advisory' and l.classid = $1 and l.objid = s.id::oid and l.objsubid = 2 and l.granted
+                and l.database = (select oid from pg_database where datname = current_database()) limit 1) as lease
+       from testdb.schemas s order by s.project, s.id`,
+    [LOCK_SPACE.schema],
   )
   return rows
 }

@@ -23,6 +23,7 @@ export interface ServerStatus {
   readonly runs: readonly RunStatus[]
   readonly templates: readonly TemplateStatus[]
   readonly databases: readonly DatabaseStatus[]
+  readonly schemas: readonly SchemaStatus[]
 }
 
 export interface EmbeddedDetails {
@@ -98,6 +99,18 @@ export interface DatabaseStatus {
   readonly bytes: number | null
   readonly connections: number
   readonly connectionLimit: number | null
+}
+
+/** What stands for a worker's database with `isolation: 'schema'`. */
+export interface SchemaStatus {
+  readonly name: string
+  readonly project: string
+  readonly hash: string
+  readonly state: 'wanted' | 'making' | 'failed' | 'ready' | 'held' | 'dropping'
+  /** The session that makes, uses or drops it; null when nobody does. */
+  readonly lease: { readonly backendPid: number; readonly applicationName: string } | null
+  /** The run that it is set aside for, alive or not. */
+  readonly runId: number | null
 }
 
 const WARNING_PERCENT = 80

@@ -31,9 +31,9 @@ const deferCycles = (home: string): string => `
          and conrelid in (select rel from ${home}.copies) and confrelid in (select rel from ${home}.copies)
     ), reached as (
       select oid, conrelid as origin, confrelid as place from edges
-      union select r.oid, r.origin, e.confrelid from reached r join edges e on e.conrelid = r.place
+      union select d.oid, d.origin, e.confrelid from reached d join edges e on e.conrelid = d.place
     ) select e.conrelid::regclass as rel, e.conname from edges e
-       where not e.condeferrable and exists (select from reached r where r.oid = e.oid and r.place = r.origin)
+       where not e.condeferrable and exists (select from reached d where d.oid = e.oid and d.place = d.origin)
   loop
     execute format('alter table %s alter constraint %I deferrable', r.rel, r.conname);
   end loop;`
