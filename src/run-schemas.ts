@@ -10,7 +10,6 @@
  * What if the process dies here? Rows that say wanted or making are made by the next run of that hash, or dropped by a sweep; workers
  * that wait see that the run's lock is free.
  */
-import { randomUUID } from 'node:crypto'
 import {
   claimSchemas,
   forgetSchema,
@@ -73,7 +72,7 @@ export class RunSchemas {
     const rows = await claimSchemas(this.#session, this.#owner, amount)
     let made = 0
     for (let i = 0; i < amount; i++) {
-      const row = rows[i] ?? (await registerSchema(this.#session, this.#owner, RESERVED))
+      const row = rows[i] ?? (await registerSchema(this.#session, this.#owner))
       if (row.state !== 'wanted') continue
       await this.#makeOrForget(row)
       made++
@@ -86,7 +85,7 @@ export class RunSchemas {
   /** Makes one more at once; for a process that leases several. Throws why it could not. */
   async makeOneMore(): Promise<void> {
     await this.#exclusively(async () => {
-      await this.#makeOrForget(await registerSchema(this.#session, this.#owner, RESERVED))
+      await this.#makeOrForget(await registerSchema(this.#session, this.#owner))
     })
   }
 
@@ -152,9 +151,6 @@ export class RunSchemas {
     }
   }
 }
-
-/** Not for whoever looks first, and not for `serve`: this call makes it. */
-const RESERVED = `run ${randomUUID()}`
 
 /** The schema was dropped; where that failed the row stays, so that a sweep tries again. */
 async function forgetFailed(session: Session, row: SchemaRow): Promise<void> {

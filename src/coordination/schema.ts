@@ -79,8 +79,8 @@ create table testdb.schemas (
   run_id       int,
   -- The worker's number in that run: the same worker gets the same schema again if it can.
   slot         text,
-  -- Of a worker that waits for just this one.
-  request      text,
+  -- The backend of a session that waits for just this one.
+  request      int,
   error        jsonb,
   created_at   timestamptz not null default now(),
   last_used    timestamptz not null default now()

@@ -19,9 +19,12 @@ export interface SchemaRow {
   readonly name: string
   readonly state: SchemaState
   readonly clean: boolean
-  readonly request: string | null
+  readonly request: number | null
   readonly error: StoredError | null
 }
+
+/** True while somebody else's session waits for just this one. */
+const IS_RESERVED = `(s.request is not null and s.request <> pg_backend_pid() and exists (select from pg_stat_activity a where a.pid = s.request))`
 
 const COLUMNS = 'id, name, state, clean, request, error'
 
@@ -56,8 +59,8 @@ export async function claimSchemas(session: Session, owner: SchemaOwner, amount:
   })
 }
 
-/** Registers a schema before it is created. `request`: of the worker that it is for. */
-export async function registerSchema(session: Session, owner: SchemaOwner, request?: string): Promise<SchemaRow> {
+/** Registers a schema before it is created. Nobody else takes it as long as this session waits for it. */
+export async function registerSchema(session: Session, owner: SchemaOwner): Promise<SchemaRow> {
   const { rows } = await session.query<{ id: number }>(
     `select nextval(pg_get_serial_sequence('testdb.schemas', 'id'))::int as id`,
   )
@@ -65,12 +68,12 @@ export async function registerSchema(session: Session, owner: SchemaOwner, reque
   const name = databaseName(slug(owner.project), id)
   // Whatever is recorded is ours to drop, so the name of a schema that is there already is never recorded.
   if ((await schemaExists(session, name)) || (await schemaExists(session, companionOf(name)))) {
-    return registerSchema(session, owner, request)
+    return registerSchema(session, owner)
   }
   const inserted = await session.query<SchemaRow>(
     `insert into testdb.schemas (id, name, project, hash, state, run_id, request) overriding system value
      values ($1, $2, $3, $4, 'wanted', $5, $6) returning ${COLUMNS}`,
-    [id, name, owner.project, owner.hash, owner.runId, request ?? null],
+    [id, name, owner.project, owner.hash, owner.runId, session.backendPid],
   )
   return inserted.rows[0] as SchemaRow
 }
@@ -100,7 +103,7 @@ export async function takeSchema(
   return await session.transaction(async () => {
     const { rows } = await session.query<SchemaRow>(
       `select ${COLUMNS} from testdb.schemas s
-        where run_id = $1 and hash = $2 and state in ('ready', 'held') and request is null and not ${isSchemaHeld('s.id')}
+        where run_id = $1 and hash = $2 and state in ('ready', 'held') and not ${IS_RESERVED} and not ${isSchemaHeld('s.id')}
         order by slot = $3 desc nulls last, state = 'ready' desc, id for update skip locked limit 1`,
       [want.runId, want.hash, want.slot],
     )
@@ -138,8 +141,8 @@ export async function readPool(
 ): Promise<{ readonly alive: boolean; readonly coming: number }> {
   const { rows } = await session.query<{ alive: boolean; coming: number }>(
     `select ${isRunAlive('$1::int')} as alive,
-            count(*) filter (where state in ('wanted', 'making') and request is null)::int as coming
-       from testdb.schemas where run_id = $1::int and hash = $2`,
+            count(*) filter (where state in ('wanted', 'making') and not ${IS_RESERVED})::int as coming
+       from testdb.schemas s where run_id = $1::int and hash = $2`,
     [runId, hash],
   )
   return rows[0] ?? { alive: false, coming: 0 }
@@ -151,13 +154,13 @@ export async function noteSchema(
   note: {
     readonly state: SchemaState
     readonly clean?: boolean
-    readonly request?: string | null
+    readonly request?: number | null
     readonly error?: StoredError
   },
 ): Promise<void> {
   await session.query(
     `update testdb.schemas set state = $2, clean = $3, last_used = now(), error = $4,
-            request = case when $5 then $6 else request end where id = $1`,
+            request = case when $5 then $6::int else request end where id = $1`,
     [
       id,
       note.state,

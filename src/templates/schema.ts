@@ -102,7 +102,13 @@ async function dropOurs(session: Session, name: string): Promise<void> {
   throw new TestDbError(
     'TESTDB_SCHEMA_ESCAPED',
     `the schema ${name} is not dropped, because that would take along: ${others.join(', ')}`,
-    { details: { schema: name, objects: others } },
+    {
+      details: { schema: name, objects: others },
+      fixes: [
+        'Drop these objects by hand, or let them refer to something else.',
+        'Run `npx testdb prune` to try again.',
+      ],
+    },
   )
 }
 

@@ -1,8 +1,9 @@
 /** The process that the lease's crash tests stop and kill: one worker, from taking a database to giving it back. */
 import { acquireLease } from '../../src/databases/allocator.ts'
 import type { RunContext } from '../../src/databases/context.ts'
+import { acquireSchema } from '../../src/databases/schemas/acquire.ts'
 import { isTestDbError, messageOf } from '../../src/errors.ts'
-import { withSession } from '../../src/postgres/index.ts'
+import { inSchema, withSession } from '../../src/postgres/index.ts'
 
 export interface WorkerInput {
   readonly context: RunContext
@@ -20,9 +21,10 @@ const say = (name: string): Promise<void> => new Promise((done) => process.send?
 
 async function oneFile(): Promise<void> {
   const { context, slot, sql, replace } = input
-  const lease = await acquireLease(context, slot)
+  const lease = await (context.schemas ? acquireSchema : acquireLease)(context, slot)
   const { user, password } = context.role
-  const target = { ...context.admin, user, password, database: lease.name }
+  const role = { ...context.admin, user, password }
+  const target = context.schemas ? inSchema(role, lease.name) : { ...role, database: lease.name }
   await withSession(target, { applicationName: 'test' }, (session) => session.query(sql))
   if (replace) await lease.replace()
   else await lease.reset()

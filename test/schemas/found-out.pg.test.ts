@@ -132,7 +132,7 @@ test('tables of other people that refer to ours are neither emptied nor cut off'
   using warnings = collect('warning.raised')
   await db.query(`update users set name = 'x'`)
   const error = await db.reset().catch((thrown: unknown) => thrown)
-  expect(String(error)).toContain('public.fans')
+  expect(String(error)).toContain('fans_user_id_fkey on table fans')
   expect(await place.ask('select * from public.fans')).toEqual([{ user_id: 1 }])
   expect(warnings.events.length).toBeGreaterThan(0)
   await db.release().catch(() => undefined)

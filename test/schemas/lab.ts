@@ -8,6 +8,7 @@ import { type ConnectionTarget, formatUrl, Session, withSession } from '../../sr
 import { type Run, startRun } from '../../src/testdb.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { type ProjectFolder, projectFolder } from '../helpers/project-folder.ts'
+import { eventually } from '../helpers/wait.ts'
 
 export const FILES = {
   'package.json': '{"name":"shop"}',
@@ -51,6 +52,15 @@ export class SchemaLab implements AsyncDisposable {
     const observer = await Session.open({ ...admin, database: name }, { applicationName: 'test' })
     const target = { ...admin, user: role, database: name }
     const place = new SchemaPlace(observer, target, projectFolder(files), options)
+    this.#open.push(place)
+    return place
+  }
+
+  /** The same place after its connections are gone. */
+  async reopen({ observer, target, project, options }: SchemaPlace): Promise<SchemaPlace> {
+    const open = (): Promise<Session | undefined> =>
+      Session.open(observer.target, { applicationName: 'test' }).catch(() => undefined)
+    const place = new SchemaPlace(await eventually('the server is back', open, 30_000), target, project, options)
     this.#open.push(place)
     return place
   }

@@ -5,16 +5,15 @@
  *   none is free           ──► one is being made anew, or a lock is about to be free: wait
  *                              still none ──► register a request; the run's own process migrates one more
  */
-import { randomUUID } from 'node:crypto'
 import { registerSchema, type SchemaRow, type SchemaUse, takeSchema, Waker } from '../../coordination/index.ts'
 import { CHANNEL } from '../../coordination/schema.ts'
 import { publish } from '../../events.ts'
-import { COMMON_SCHEMA, endSchemaWork, Session } from '../../postgres/index.ts'
+import { endSchemaWork, isConnectionLoss, Session } from '../../postgres/index.ts'
 import { reached } from '../../steps.ts'
 import type { RunContext } from '../context.ts'
 import { Lease } from '../lease.ts'
 import { schemaPlace } from './place.ts'
-import { strategyIn } from './strategy.ts'
+import { enterSchema, strategyIn } from './strategy.ts'
 import { assertRunLives, RECHECK_MS, schemasOf, waitForSchema } from './wait.ts'
 
 /** A run prepares as many as it has workers; a worker that has just ended gives its own back within this time (ms). */
@@ -29,13 +28,13 @@ export async function acquireSchema(context: RunContext, slot: string): Promise<
   })
   try {
     const { row, created } = await take(session, context, slot)
-    // What its triggers, checks and views call is found through it.
-    await session.query(`select set_config('search_path', $1, false)`, [`${row.name}, ${COMMON_SCHEMA}`])
+    // What its triggers, checks and views call is found through its search path.
+    const { crashed } = await enterSchema(session, row.name).catch(gone(session))
     // What the last holder left running would write into our tests.
     await endSchemaWork(session, row.name)
     const lease = new Lease(context, session, { place: schemaPlace(context, row, slot) })
     reached('schema.taken')
-    if (row.state === 'held') await recover(lease)
+    if (row.state === 'held' || crashed) await recover(lease, crashed)
     publish('database.acquired', { database: row.name, created, durationMs: performance.now() - startedAt })
     return lease
   } catch (error) {
@@ -44,9 +43,17 @@ export async function acquireSchema(context: RunContext, slot: string): Promise<
   }
 }
 
-/** Of a worker that has died. */
-async function recover(lease: Lease): Promise<void> {
-  if (!lease.strategy.leavesClean) return
+/** What can not be entered was changed behind our back: it is put back, which fails, and made anew. */
+const gone =
+  (session: Session) =>
+  (error: unknown): { readonly crashed: boolean } => {
+    if (session.ended || isConnectionLoss(error)) throw error
+    return { crashed: true }
+  }
+
+/** Of a worker that has died, or after crash recovery of the server, which empties unlogged tables. */
+async function recover(lease: Lease, crashed: boolean): Promise<void> {
+  if (!lease.strategy.leavesClean) return crashed ? await lease.replace() : undefined
   await lease.settle()
   await lease.resume()
 }
@@ -75,6 +82,6 @@ async function take(
   publish('warning.raised', {
     message: `worker ${slot} finds all schemas of this run in use, and waits until one more is migrated`,
   })
-  const row = await registerSchema(session, { project: context.project, hash, runId }, randomUUID())
+  const row = await registerSchema(session, { project: context.project, hash, runId })
   return { row: await waitForSchema(session, context, row, use), created: true }
 }

@@ -5,7 +5,6 @@
  * What if the process dies here? The lock is free and the row says held: the next taker puts the schema back, or asks for it to be
  * made anew. While it waits for that, the row says wanted: it is made all the same.
  */
-import { randomUUID } from 'node:crypto'
 import { noteHeld, noteSchema, type SchemaRow } from '../../coordination/index.ts'
 import { endSchemaWork, unlock } from '../../postgres/index.ts'
 import type { RunContext } from '../context.ts'
@@ -23,7 +22,7 @@ export function schemaPlace(context: RunContext, { id, name }: Pick<SchemaRow, '
     strategy,
     async renew(held) {
       try {
-        await noteSchema(held, id, { state: 'wanted', request: randomUUID() })
+        await noteSchema(held, id, { state: 'wanted', request: held.backendPid })
         await unlock(held, 'schema', id)
         await waitForSchema(held, context, { id, name }, { slot, leavesClean })
         return { session: held, crashed: false }

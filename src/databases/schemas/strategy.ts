@@ -1,5 +1,5 @@
 /** The ways to put one schema of a database back: those of a whole database that need neither a superuser nor a clone. */
-import type { Session } from '../../postgres/index.ts'
+import { COMMON_SCHEMA, type Session } from '../../postgres/index.ts'
 import { catalogFunction } from '../reset/catalog.ts'
 import { noReset } from '../reset/none.ts'
 import { oneSchema } from '../reset/reach.ts'
@@ -14,7 +14,9 @@ export function strategyIn(schema: string, reset: ResetName): ResetStrategy {
 
 const sqlOf = (schema: string, reset: ResetName): string => {
   const reach = oneSchema(schema)
-  const catalog = `create table ${reach.home}.catalog (content text not null);\n${catalogFunction(reach)}`
+  // What crash recovery of the server empties together with the users' unlogged tables.
+  const uncrashed = `create unlogged table ${reach.home}.uncrashed (here bool); insert into ${reach.home}.uncrashed values (true);`
+  const catalog = `${uncrashed} create table ${reach.home}.catalog (content text not null);\n${catalogFunction(reach)}`
   return strategyIn(schema, reset).sql + catalog
 }
 
@@ -44,6 +46,16 @@ export async function isUnchanged(session: Session, schema: string): Promise<boo
     // A test has dropped what is ours.
     return false
   }
+}
+
+/** Makes the session work in the schema, as its users do, and tells whether the server went through crash recovery since it was last asked. */
+export async function enterSchema(session: Session, schema: string): Promise<{ readonly crashed: boolean }> {
+  const { home } = oneSchema(schema)
+  const [, mark] = await session.batch(
+    `select set_config('search_path', '${schema}, ${COMMON_SCHEMA}', false);
+     insert into ${home}.uncrashed select true where not exists (select from ${home}.uncrashed)`,
+  )
+  return { crashed: mark?.rowCount === 1 }
 }
 
 /** Goes into the hash of what is migrated: another version of testdb may install something else. */
