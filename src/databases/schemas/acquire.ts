@@ -69,11 +69,13 @@ async function take(
   if (found) return { row: found, created: false }
   const waker = await Waker.listen(session, CHANNEL.schemas)
   try {
-    for (const patientUntil = performance.now() + GRACE_MS; ; ) {
+    for (let patientUntil = performance.now() + GRACE_MS; ; ) {
       const row = await takeSchema(session, { runId, hash, ...use })
       if (row) return { row, created: false }
       const coming = await assertRunLives(session, context, 'another schema')
-      if (coming === 0 && performance.now() > patientUntil) break
+      // One that is made is locked by its maker for a moment longer.
+      if (coming > 0) patientUntil = performance.now() + GRACE_MS
+      else if (performance.now() > patientUntil) break
       await waker.wait(RECHECK_MS)
     }
   } finally {
