@@ -127,6 +127,25 @@ test('TESTDB_ALLOW belongs to url servers only, and an option beats it', async (
   expect((await resolve(undefined, { TESTDB_ALLOW }, options)).server).toMatchObject({ allow: false })
 })
 
+test('isolation schema: truncate by default, and what needs a database of its own is refused', async () => {
+  const url = { kind: 'url', url: URL_A }
+  expect(await resolve({ isolation: 'schema', server: url })).toMatchObject({ isolation: 'schema', reset: 'truncate' })
+  const wrong = { isolation: 'schema', server: url, reset: 'rows', scope: 'file', keepOnFailure: true }
+  const { message } = await errorOf(resolve(wrong))
+  expect(message).toContain(
+    `reset: expected 'truncate', 'rollback' or 'none', because isolation is 'schema' and a schema can be neither watched by its owner nor cloned, got 'rows'`,
+  )
+  expect(message).toContain(
+    `scope: expected 'worker', because isolation is 'schema' and each schema has to be migrated, got 'file'`,
+  )
+  expect(message).toContain(
+    `keepOnFailure: expected false, because isolation is 'schema' and a schema can not be copied, got true`,
+  )
+  const heard = warnings()
+  expect((await resolve({ isolation: 'schema', server: url }, { TESTDB_RESET: 'clone' })).reset).toBe('truncate')
+  expect(heard.join()).toContain('TESTDB_RESET is ignored')
+})
+
 test('isolation shared: no reset by default, and only with a url server', async () => {
   const url = { kind: 'url', url: URL_A }
   expect(await resolve({ isolation: 'shared', server: url })).toMatchObject({ isolation: 'shared', reset: 'none' })

@@ -110,7 +110,7 @@ export class SchemaPlace implements AsyncDisposable {
   /** The schemas that are really there, without their companions. */
   async schemas(): Promise<string[]> {
     const rows = await this.ask<{ name: string }>(
-      `select nspname as name from pg_namespace where nspname like 'testdb\\_%' and nspname not like '%\\_copy' order by oid`,
+      `select nspname as name from pg_namespace where nspname like 'testdb\\_%' and nspname not like '%\\_copy' order by nspname`,
     )
     return rows.map(({ name }) => name)
   }
