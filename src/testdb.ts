@@ -190,13 +190,8 @@ class ActiveRun implements Run {
       this.#fillSpares()
       return false
     }
-    const place = {
-      session: this.#session,
-      address: this.#server.address,
-      runId: this.#runId,
-      role: this.#role,
-      config,
-    }
+    const { admin, address, major } = this.#server
+    const place = { session: this.#session, address, runId: this.#runId, role: this.#role, config }
     const template =
       config.isolation === 'database' ? await ensureTemplate(place, { hash, migrator, seed, strategy }) : undefined
     if (config.isolation === 'shared') await ensureShared(place, migrator)
@@ -209,12 +204,12 @@ class ActiveRun implements Run {
       project: config.project,
       name: config.databaseName,
       projectRoot: config.root,
-      admin: this.#server.admin,
-      address: this.#server.address,
+      admin,
+      address,
       role: this.#role,
-      serverMajor: this.#server.major,
+      serverMajor: major,
       template,
-      shared: config.isolation === 'shared' ? this.#server.admin.database : undefined,
+      shared: config.isolation === 'shared' ? admin.database : undefined,
       schemas: config.isolation === 'schema' ? { hash } : undefined,
       reset: this.#reset,
       onDdl: config.onDdl,
