@@ -34,8 +34,8 @@ export class PgMemDatabase implements Database {
   /** Nobody else can have it, and nothing can be lost. */
   readonly lease = undefined
   /** There is one. */
-  readonly all = [this] as const
-  readonly named = { main: this } as const
+  readonly all: readonly PgMemDatabase[] = [this]
+  readonly named: Readonly<Record<string, PgMemDatabase>> = { main: this }
   readonly #context: PgMemContext
   readonly #emulation: Emulation
   #pool: Pool | undefined
