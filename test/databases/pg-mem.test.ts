@@ -104,6 +104,33 @@ test('a reset brings back rows and sequences, and pools and Knex instances go on
   await expect(pool.query('select * from more')).rejects.toThrow('does not exist')
 })
 
+test.each([
+  ['drop table teams'],
+  ['/* why */ create unique index one_name on teams (name)'],
+  ['alter table teams add column extra int'],
+  ["insert into teams (name) values ('a; drop'); drop table teams"],
+])('%s: the database is made anew', async (sql) => {
+  await using testdb = await openWith('create table teams (id serial primary key, name text)')
+  const db = await testdb.acquire()
+  await db.query(sql)
+  await db.reset()
+  await db.query("insert into teams (name) values ('same'), ('same')")
+  expect((await db.query('select * from teams')).rows).toEqual([
+    { id: 1, name: 'same' },
+    { id: 2, name: 'same' },
+  ])
+})
+
+test('a text that only speaks of a change of the schema is none', async () => {
+  await using testdb = await openWith(TEAMS)
+  const db = await testdb.acquire()
+  await db.query("insert into teams (name) values ('stays')")
+  await db.checkpoint()
+  await db.query("insert into teams (name) values ('x; drop table teams') -- ; drop")
+  await db.reset()
+  expect(await teams(db)).toEqual(['red', 'blue', 'stays'])
+})
+
 test('a reset returns to the last checkpoint, and its release to the one before', async () => {
   await using testdb = await openWith(TEAMS)
   const db = await testdb.acquire()

@@ -17,6 +17,15 @@ export interface Driver {
   readonly Pool: PgClass
 }
 
+interface State {
+  readonly backup: Backup
+  readonly changes: number
+}
+
+/** A statement of the text that defines something; literals and comments are out of the text by then. */
+const DEFINES = /(?:^|;)\s*(?:create|alter|drop)\b/i
+const NO_CODE = /'(?:[^']|'')*'|--[^\n]*|\/\*[\s\S]*?\*\//g
+
 export class Emulation {
   /** Stands for the module `pg`. What it has made goes on with the present database when that had to be made anew. */
   readonly driver: Driver
@@ -25,7 +34,9 @@ export class Emulation {
   readonly #failed = new WeakMap<object, Refused>()
   #db!: MemoryDb
   #client!: PgClient
-  #backups: Backup[] = []
+  /** Statements that have changed the schema, those that pg-mem does not count itself included: DROP and CREATE INDEX. */
+  #changes = 0
+  #backups: State[] = []
 
   /** `statements`: what `record` has listed on another one. */
   constructor({ newDb }: Pick<PgMem, 'newDb'>, statements: readonly string[] = []) {
@@ -68,7 +79,7 @@ export class Emulation {
   }
 
   remember(): void {
-    this.#backups.push(this.#db.backup())
+    this.#backups.push(this.#now())
   }
 
   /**
@@ -77,13 +88,21 @@ export class Emulation {
    */
   rewind(level: number): boolean {
     this.#backups.splice(level + 1)
+    const state = this.#backups.at(-1)
     try {
-      this.#backups.at(-1)?.restore()
-      return true
+      if (state?.changes === this.#changes) {
+        state.backup.restore()
+        return true
+      }
     } catch {
-      this.#make()
-      return false
+      // It has seen a change itself.
     }
+    this.#make()
+    return false
+  }
+
+  #now(): State {
+    return { backup: this.#db.backup(), changes: this.#changes }
   }
 
   #make(): void {
@@ -91,7 +110,10 @@ export class Emulation {
     registerExtensions(this.#db)
     for (const sql of this.#statements) this.#db.public.none(sql)
     this.#client = new (this.#db.adapters.createPg().Client)()
-    this.#backups = [this.#db.backup()]
+    this.#db.on('query', (sql) => {
+      if (DEFINES.test(sql.replaceAll(NO_CODE, ' '))) this.#changes++
+    })
+    this.#backups = [this.#now()]
   }
 
   #makeDriver(): Driver {
