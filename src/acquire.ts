@@ -9,7 +9,7 @@ import { acquireFresh } from './databases/fresh.ts'
 import type { Lease } from './databases/lease.ts'
 import { acquireSchema } from './databases/schemas/acquire.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
-import { isConnectionLoss, isSqlState } from './postgres/index.ts'
+import { isConnectionLoss, isSqlState, joinOptions } from './postgres/index.ts'
 
 export interface AcquireWorkerOptions {
   /** Number or name of the worker, for `application_name`. */
@@ -59,7 +59,7 @@ export function databaseEnvironment(context: RunContext, database: WorkerDatabas
   if (password !== undefined) variables.PGPASSWORD = password
   if (ssl === false) variables.PGSSLMODE = 'disable'
   else if (parameters?.sslmode !== undefined) variables.PGSSLMODE = parameters.sslmode
-  if (options !== undefined) variables.PGOPTIONS = options
+  if (options !== undefined) variables.PGOPTIONS = joinOptions(process.env.PGOPTIONS, options)
   if (parameters?.sslrootcert !== undefined) variables.PGSSLROOTCERT = parameters.sslrootcert
   setUrl(variables, context, database)
   return variables

@@ -134,7 +134,7 @@ export const ERRORS = {
     fixes: [
       'Take the schema out of these names (`users` and not `public.users`): the search path leads to the schema of the worker.',
       'Name extensions in `extensions` of testdb.config.ts: they are created once, in `public`, before the migrations.',
-      'Drop what was made outside by hand; testdb does not touch it.',
+      "Drop what they have made outside by hand; testdb does not touch it. If it is somebody else's, made at that moment by chance: `delete from testdb.strays`, and run again.",
       "Or use isolation: 'database', with a role that has CREATEDB; `npx testdb doctor` shows the configuration.",
     ],
   },

@@ -57,6 +57,7 @@ export class RunSchemas {
     this.#owner = { project: config.project, hash, runId }
     this.#extensions = config.extensions
     this.#plan = {
+      hash,
       migrator,
       seed,
       target: { ...session.target, ...address, user: role.user, password: role.password },

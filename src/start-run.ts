@@ -4,6 +4,7 @@
  */
 import type { ResolvedConfig } from './config/config.ts'
 import type { RunContext } from './databases/context.ts'
+import { isTestDbError, TestDbError } from './errors.ts'
 import type { DatabasePart } from './run-budget.ts'
 import { type Run, type RunOptions, startOne } from './testdb.ts'
 
@@ -16,15 +17,26 @@ export async function startRun(config: ResolvedConfig, options: RunOptions): Pro
   const runs: Run[] = []
   try {
     const slots = options.slots * (1 + config.others.length)
-    const first = await startOne(config, { ...options, slots })
+    const first = await named(config, () => startOne(config, { ...options, slots }))
     runs.push(first)
     for (const other of config.others) {
-      runs.push(await startOne(other, { ...options, slots, beside: [first] }))
+      runs.push(await named(other, () => startOne(other, { ...options, slots, beside: [first] })))
     }
     return new RunOfSeveral(first, runs)
   } catch (error) {
     await closeAll(runs)
     throw error
+  }
+}
+
+/** Says which of the databases an error is about. */
+async function named<T>({ databaseName }: ResolvedConfig, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!isTestDbError(error)) throw error
+    const { code, details, fixes, cause } = error
+    throw new TestDbError(code, `database ${databaseName}: ${error.what}`, { details, fixes, cause })
   }
 }
 
@@ -56,7 +68,7 @@ class RunOfSeveral implements Run {
 
   async refresh(): Promise<boolean> {
     let changed = false
-    for (const run of this.#all) changed = (await run.refresh()) || changed
+    for (const run of this.#all) changed = (await named(run.config, () => run.refresh())) || changed
     return changed
   }
 

@@ -76,7 +76,7 @@ export async function startOne(config: ResolvedConfig, options: RunOptions): Pro
     const beside = options.beside?.find((run) => run.isOn(session.target))
     assertRights(server, config)
     if (!beside) announceMissing(server, config)
-    if (config.isolation === 'schema') await assertSchemasPossible(session, { ...session.target, ...server.address })
+    if (config.isolation === 'schema') await assertSchemasPossible({ ...session.target, ...server.address })
     await ensureRegistry(session)
     // That database belongs to the role of its URL, and what is made in it should too.
     const role = await ensureRole(session, config.role.superuser || config.isolation !== 'database')

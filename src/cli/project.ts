@@ -12,6 +12,7 @@ import { embeddedStatus } from '../server/embedded/index.ts'
 import { existingLayouts } from '../server/embedded/locations.ts'
 import { adminTarget } from '../server/embedded/state-file.ts'
 import { findServer } from '../server/embedded/status.ts'
+import { assertRegistry } from '../server/rights.ts'
 import type { Server } from '../server/server.ts'
 import { type ContainerStatus, containerStatus } from '../server/testcontainers/index.ts'
 import { adminTarget as containerTarget } from '../server/testcontainers/state.ts'
@@ -45,7 +46,9 @@ export async function openKnownServer(config: ResolvedConfig): Promise<Server | 
     return undefined
   }
   if (config.server.kind === 'testcontainers' && (await containerOf(config)).found === undefined) return undefined
-  return openServer(config)
+  const server = await openServer(config)
+  assertRegistry(server)
+  return server
 }
 
 export interface RunningServer {

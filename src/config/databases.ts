@@ -22,7 +22,8 @@ export function conflictsOfDatabases(config: MergedConfig, databases: TestDbConf
   for (const [index, [name, { env }]] of Object.entries(databases).entries()) {
     for (const variable of variablesOf(name, env, index === 0) || []) {
       const owner = owners.get(variable)
-      if (owner !== undefined) problems.push(`\`${owner}\` and \`${name}\` both have the variable ${variable}`)
+      if (owner === name) problems.push(`\`${name}\` has the variable ${variable} twice`)
+      else if (owner !== undefined) problems.push(`\`${owner}\` and \`${name}\` both have the variable ${variable}`)
       owners.set(variable, name)
     }
   }

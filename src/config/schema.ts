@@ -38,8 +38,14 @@ function texts(expected: string, pattern: RegExp) {
 
 const NOT_BLANK = /\S/
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+/** PG* are set by testdb itself, TESTDB_* are read by it, and without PATH nothing runs. */
+const URL_VARIABLE_NAME = /^(?!(?:PG[A-Z]+|TESTDB_\w+|PATH|NODE_OPTIONS)$)[A-Za-z_][A-Za-z0-9_]*$/
 const boolean = v.boolean('true or false')
 const variableNames = texts("the name of an environment variable such as 'DATABASE_URL'", VARIABLE_NAME)
+const urlVariableNames = texts(
+  "the name of a variable for a URL such as 'DATABASE_URL', not PG…, TESTDB_… or PATH",
+  URL_VARIABLE_NAME,
+)
 
 export const ISOLATION = {
   expected: "'database', 'schema' or 'shared'",
@@ -130,7 +136,7 @@ const seed = v.union([v.pipe(v.string(), v.regex(NOT_BLANK, SEED)), v.function()
 const migrator = v.custom(isMigrator, "a migrator such as knexMigrator({ directory: 'migrations' })")
 const env = v.optional(
   v.union(
-    [v.literal(false), variableNames],
+    [v.literal(false), urlVariableNames],
     "false, or an array of names of environment variables such as ['DATABASE_URL']",
   ),
 )

@@ -87,7 +87,7 @@ create table testdb.schemas (
 );
 create index on testdb.schemas (run_id, state);
 -- Objects that migrations have made outside of their schema, and that are still there.
-create table testdb.strays (object oid primary key);
+create table testdb.strays (object oid, hash text, primary key (object, hash));
 
 create sequence testdb.run_ids as int cycle;
 create table testdb.runs (

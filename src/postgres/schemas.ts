@@ -14,11 +14,23 @@ export const companionOf = (schema: string): string => `${schema}_copy`
 /** The name that sessions of the schema's users have, unless they say another one themselves. */
 export const schemaApplication = (schema: string): string => `testdb:${schema}`
 
-/** The target whose sessions work in that schema, whatever driver opens them. */
-export const inSchema = (target: ConnectionTarget, schema: string): ConnectionTarget => ({
-  ...target,
-  options: `-c search_path=${schema},${COMMON_SCHEMA} -c application_name=${schemaApplication(schema)}`,
-})
+/** By these other tools are told a schema. */
+const SCHEMA_PARAMETERS = ['schema', 'currentSchema', 'search_path', 'searchpath']
+
+/** The target whose sessions work in that schema, whatever driver opens them. What the user's URL sets besides stays. */
+export function inSchema(target: ConnectionTarget, schema: string): ConnectionTarget {
+  const { options, ...parameters }: Record<string, string> = { ...target.parameters }
+  const own = `-c search_path=${schema},${COMMON_SCHEMA} -c application_name=${schemaApplication(schema)}`
+  for (const name of SCHEMA_PARAMETERS) if (name in parameters) parameters[name] = schema
+  // The last one counts.
+  return { ...target, parameters, options: [target.options ?? options, own].filter(Boolean).join(' ') }
+}
+
+/** The user's own settings with ours. A process that had a schema before still has that one's in its environment. */
+export function joinOptions(present: string | undefined, own: string): string {
+  const users = (present ?? '').replace(/-c search_path=testdb_\S+ -c application_name=testdb:\S+/g, '').trim()
+  return own.startsWith(users) ? own : `${users} ${own}`
+}
 
 export async function schemaExists(session: Session, name: string): Promise<boolean> {
   const { rowCount } = await session.query('select from pg_namespace where nspname = $1', [name])

@@ -7,6 +7,8 @@ export interface Capabilities {
   readonly superuser: boolean
   /** CREATE DATABASE, which `isolation: 'database'` needs. */
   readonly createDatabase: boolean
+  /** CREATE on the maintenance database, which `isolation: 'schema'` needs. */
+  readonly createSchema: boolean
   /** May make the registry in the maintenance database, or use the one that is there. */
   readonly registry: boolean
   /** Who made the registry that is there. */
@@ -26,6 +28,7 @@ export const superuserOf = (role: string): Capabilities => ({
   role,
   superuser: true,
   createDatabase: true,
+  createSchema: true,
   registry: true,
   registryOwner: null,
   testRole: true,
@@ -38,6 +41,7 @@ export const superuserOf = (role: string): Capabilities => ({
 export async function measureCapabilities(session: Session): Promise<Capabilities> {
   const { rows } = await session.query<Capabilities>(
     `select r.rolname as role, r.rolsuper as superuser, r.rolsuper or r.rolcreatedb as "createDatabase",
+            has_database_privilege(r.oid, current_database(), 'create') as "createSchema",
             r.rolsuper as "testRole", r.rolsuper as "resetRows",
             case when n.oid is null then has_database_privilege(r.oid, current_database(), 'create')
                  else pg_has_role(r.oid, n.nspowner, 'usage') end as registry,

@@ -15,7 +15,7 @@ type Place = Pick<Server, 'admin' | 'capabilities'>
 
 /** Throws TESTDB_RIGHTS_MISSING for what has nothing to take its place. */
 export function assertRights({ admin, capabilities }: Place, { isolation, role: { superuser } }: Wants): void {
-  const { role, registryOwner } = capabilities
+  const { role } = capabilities
   const name = ident(role)
   if (superuser && !capabilities.superuser) {
     throw missing(admin, 'superuser', `the role "${role}" is no superuser, and \`role.superuser\` asks for one`, [
@@ -23,17 +23,20 @@ export function assertRights({ admin, capabilities }: Place, { isolation, role: 
       `Or connect as a superuser, or make it one: ALTER ROLE ${name} SUPERUSER.`,
     ])
   }
+  assertRegistry({ admin, capabilities })
   if (!capabilities.registry) {
-    const database = ident(admin.database)
-    const what =
-      registryOwner === null
-        ? `the role "${role}" may not create the schema of the registry in "${admin.database}"`
-        : `the registry in "${admin.database}" belongs to "${registryOwner}", and "${role}" may not use it`
-    const fix =
-      registryOwner === null
-        ? `As the database's owner or a superuser: GRANT CREATE ON DATABASE ${database} TO ${name}.`
-        : `Connect as "${registryOwner}", as all who share this server should, or: GRANT ${ident(registryOwner)} TO ${name}.`
-    throw missing(admin, 'registry', what, [fix, 'Or give the role a test database of its own and name it in the URL.'])
+    const what = `the role "${role}" may not create the schema of the registry in "${admin.database}"`
+    throw missing(admin, 'registry', what, [
+      `As the database's owner or a superuser: GRANT CREATE ON DATABASE ${ident(admin.database)} TO ${name}.`,
+      OWN_DATABASE,
+    ])
+  }
+  if (isolation === 'schema' && !capabilities.createSchema) {
+    const what = `the role "${role}" may not create schemas in "${admin.database}", and \`isolation: 'schema'\` gives each worker one`
+    throw missing(admin, 'createSchema', what, [
+      `As the database's owner or a superuser: GRANT CREATE ON DATABASE ${ident(admin.database)} TO ${name}.`,
+      OWN_DATABASE,
+    ])
   }
   if (isolation === 'database' && !capabilities.createDatabase) {
     const what = `the role "${role}" may not create databases (CREATEDB), and \`isolation: 'database'\` gives each worker one`
@@ -43,6 +46,19 @@ export function assertRights({ admin, capabilities }: Place, { isolation, role: 
       "Or set `isolation: 'shared'`: all workers use the one database of the URL.",
     ])
   }
+}
+
+const OWN_DATABASE = 'Or give the role a test database of its own and name it in the URL.'
+
+/** Also for those who only look. Throws TESTDB_RIGHTS_MISSING when there is a registry that the role may not use. */
+export function assertRegistry({ admin, capabilities }: Place): void {
+  const { role, registry, registryOwner } = capabilities
+  if (registry || registryOwner === null) return
+  const what = `the registry in "${admin.database}" belongs to "${registryOwner}", and "${role}" may not use it`
+  throw missing(admin, 'registry', what, [
+    `Connect as "${registryOwner}", as all who share this server should.`,
+    OWN_DATABASE,
+  ])
 }
 
 /** One line for what has a substitute, or is done without. */

@@ -90,7 +90,20 @@ function assertDisposable(admin: ConnectionTarget): void {
 function parse(url: string): ConnectionTarget {
   try {
     return parseUrl(url)
-  } catch {
+  } catch (error) {
+    const { code, path } = error as NodeJS.ErrnoException
+    if (code !== undefined && path !== undefined) {
+      throw new TestDbError(
+        'TESTDB_CONFIG_INVALID',
+        `server.url (TESTDB_URL) names a file that can not be read: ${path} (${code})`,
+        {
+          fixes: [
+            'Correct sslrootcert, sslcert or sslkey in the URL; a relative path is taken from where the command was started.',
+            'Run `npx testdb doctor` to see each value and where it came from.',
+          ],
+        },
+      )
+    }
     // Neither the text nor the error of the parser goes along: both have the password in them.
     throw new TestDbError('TESTDB_CONFIG_INVALID', 'server.url (TESTDB_URL) is not a connection string', {
       fixes: [

@@ -17,22 +17,10 @@ import { assertExtensions } from './build.ts'
 const PROBE = 'testdb_probe'
 
 /**
- * Poolers refuse start-up settings, or leave them out; then all workers would share `public`. Also asks for the right to create schemas.
+ * Poolers refuse start-up settings, or leave them out; then all workers would share `public`.
  * Throws `TESTDB_SERVER_UNSUPPORTED`.
  */
-export async function assertSchemasPossible(session: Session, target: ConnectionTarget): Promise<void> {
-  const { rows } = await session.query<{ may: boolean }>(
-    `select has_database_privilege(current_database(), 'create') as may`,
-  )
-  if (rows[0]?.may !== true) {
-    const what = `the role "${target.user}" may not create schemas in the database ${target.database}`
-    throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, {
-      fixes: [
-        `As the owner of the database: grant create on database ${ident(target.database)} to ${ident(target.user)}.`,
-        'Run `npx testdb doctor` to see which server is used.',
-      ],
-    })
-  }
+export async function assertSchemasPossible(target: ConnectionTarget): Promise<void> {
   const path = await pathOf(target)
   if (path.startsWith(PROBE)) return
   throw refused(target, `it leaves them out: the search path is ${path}`)

@@ -27,6 +27,8 @@ import { orLost } from './or-lost.ts'
 import { assertInside, escaped, lookOutside } from './strays.ts'
 
 export interface SchemaPlan {
+  /** Of the migrations and all that goes with them. */
+  readonly hash: string
   readonly migrator: Migrator
   readonly seed: TemplatePlan['seed']
   /** The database as the role that migrates and tests: an address that every driver takes. */
@@ -61,7 +63,7 @@ async function fill(session: Session, { id, name }: SchemaRow, plan: SchemaPlan)
   await dropOurs(session, name)
   await session.batch(`create schema ${ident(name)}; create schema ${ident(companionOf(name))}`)
   reached('schema.created')
-  const before = await lookOutside(session)
+  const before = await lookOutside(session, plan.hash)
   const target = inSchema(plan.target, name)
   const onStep = (): void => reached('schema.migrating')
   const migration = plan.migrator.migrate({ connection: target, schema: name, signal: session.lost, onStep })
@@ -73,7 +75,7 @@ async function fill(session: Session, { id, name }: SchemaRow, plan: SchemaPlan)
     await orLost(session, plan.seed.run(target))
   }
   reached('schema.migrated')
-  await assertInside(session, name, before)
+  await assertInside(session, { name, hash: plan.hash }, before)
   const bookkeeping = plan.migrator.bookkeeping.map(({ table }) => ({ schema: name, table }))
   const options = { applicationName: 'testdb install', neutral: true }
   await withSession(target, options, (own) => plan.install(own, name, bookkeeping))

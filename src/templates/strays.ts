@@ -2,8 +2,9 @@
  * What migrations have made outside of the schema that they were to fill: they say `public.` somewhere, or create a schema of their
  * own. It is there once, so all schemas would share it.
  *
- * Only what belongs to our own role and was not there before counts. What was found once is remembered until it is gone: a migration
- * that says `if not exists` makes nothing the second time, and means the same.
+ * Only what belongs to our own role and was not there before counts. What was found once is remembered until it is gone, with the
+ * hash of those migrations: one that says `if not exists` makes nothing the second time, and means the same. Other projects in the
+ * database are not blamed for it.
  */
 import { TestDbError } from '../errors.ts'
 import { companionOf, type Session } from '../postgres/index.ts'
@@ -27,22 +28,27 @@ const OUTSIDE = `
      where pg_get_userbyid(owner) = current_user
        and not exists (select from pg_depend d where d.classid = o.class and d.objid = o.object and d.deptype in ('e', 'i', 'a'))`
 
-/** What is outside before a migration begins, but for what one of before has left there. */
-export async function lookOutside(session: Session): Promise<ReadonlySet<number>> {
+/** What is outside before migrations begin, but for what the same ones have left there before. */
+export async function lookOutside(session: Session, hash: string): Promise<ReadonlySet<number>> {
   const { rows } = await session.query<{ object: number }>(
-    `select object from (${OUTSIDE}) o where object not in (select object from testdb.strays)`,
+    `select object from (${OUTSIDE}) o where object not in (select object from testdb.strays where hash = $1)`,
+    [hash],
   )
   return new Set(rows.map(({ object }) => object))
 }
 
 /** Throws `TESTDB_SCHEMA_ESCAPED`. */
-export async function assertInside(session: Session, schema: string, before: ReadonlySet<number>): Promise<void> {
+export async function assertInside(
+  session: Session,
+  { name: schema, hash }: { readonly name: string; readonly hash: string },
+  before: ReadonlySet<number>,
+): Promise<void> {
   const { rows } = await session.query<{ object: number; what: string }>(`${OUTSIDE} order by 2`)
   const strays = rows.filter(({ object }) => !before.has(object))
   await session.query(
-    `with gone as (delete from testdb.strays where object <> all ($1::oid[]))
-     insert into testdb.strays select unnest($1::oid[]) on conflict do nothing`,
-    [strays.map(({ object }) => object)],
+    `with gone as (delete from testdb.strays where hash = $2 and object <> all ($1::oid[]))
+     insert into testdb.strays select unnest($1::oid[]), $2 on conflict do nothing`,
+    [strays.map(({ object }) => object), hash],
   )
   const extensions = await session.query<{ what: string }>(
     `select 'extension ' || extname as what from pg_extension e join pg_namespace n on n.oid = e.extnamespace where n.nspname = $1`,

@@ -57,6 +57,13 @@ test('two databases can not have the same variable', async () => {
   expect(text).toContain('databases: `main` and `copy` both have the variable DATABASE_URL')
 })
 
+test('a URL does not go where testdb or the shell looks for something else', async () => {
+  for (const name of ['PGHOST', 'PGPASSWORD', 'TESTDB_URL', 'PATH']) {
+    expect(await problems({ env: [name] })).toContain('env[0]: expected the name of a variable for a URL')
+  }
+  expect((await resolve({ env: ['PG_URL', 'PGBOUNCER_URL', 'MY_PATH'] })).env).toHaveLength(3)
+})
+
 test('each has to have a migrator; names and keys are checked', async () => {
   const text = await problems({ databases: { main: {}, 'no name': { migrator }, audit: { migrator, seeds: 'x' } } })
   expect(text).toContain('databases.main.migrator: expected')

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import pg from 'pg'
 import { afterEach, expect, test, vi } from 'vitest'
+import { inSchema, joinOptions } from '../../src/postgres/schemas.ts'
 import { type ConnectionTarget, describeTarget, formatUrl, parseUrl } from '../../src/postgres/target.ts'
 
 const target = (more: Partial<ConnectionTarget> = {}): ConnectionTarget => ({
@@ -66,4 +67,26 @@ test('TLS is asked for as the URL says', () => {
 test('a description never has the password', () => {
   expect(describeTarget(target({ password: 'hunter2' }))).toBe('app@db.example:5433/shop')
   expect(describeTarget(target({ password: 'hunter2', host: '/tmp' }))).toBe('app@/tmp port 5433/shop')
+})
+
+test('a target in a schema: settings of the URL stay, and what leads other tools to a schema leads there', () => {
+  const url =
+    'postgres://app@db/shop_test?options=-c%20statement_timeout%3D5000&schema=foo&currentSchema=bar&keepalives=1'
+  const inside = inSchema(parseUrl(url), 'testdb_shop_3')
+  expect(inside.options).toMatch(/^-c statement_timeout=5000 -c search_path=testdb_shop_3,public /)
+  const query = new URL(formatUrl(inside)).searchParams
+  expect(query.getAll('options')).toEqual([inside.options])
+  expect([query.get('schema'), query.get('currentSchema'), query.get('keepalives')]).toEqual([
+    'testdb_shop_3',
+    'testdb_shop_3',
+    '1',
+  ])
+})
+
+test('settings of the environment do not grow with each schema that a process has', () => {
+  const optionsOf = (schema: string): string => inSchema(target(), schema).options ?? ''
+  const first = joinOptions('-c jit=off', optionsOf('testdb_a_1'))
+  const second = joinOptions(first, optionsOf('testdb_a_2'))
+  expect(second).toBe(`-c jit=off ${optionsOf('testdb_a_2')}`)
+  expect(joinOptions(undefined, optionsOf('testdb_a_1'))).toBe(optionsOf('testdb_a_1'))
 })

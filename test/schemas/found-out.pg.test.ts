@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createTestDb } from '../../src/create-test-db.ts'
 import { functionMigrator } from '../../src/migrators/function.ts'
 import { knexMigrator } from '../../src/migrators/knex.ts'
-import { collect } from '../helpers/wait.ts'
+import { projectFolder } from '../helpers/project-folder.ts'
+import { collect, errorOf } from '../helpers/wait.ts'
 import { contentOf, FILES, SchemaLab } from './lab.ts'
 
 let lab: SchemaLab
@@ -44,6 +45,16 @@ test('migrations that make things outside of their schema: all are named, the se
   await place.run()
 })
 
+test('what one project has left outside is not held against another one', async () => {
+  const hard = { ...FILES, 'migrations/003_hard.sql': 'create table if not exists public.hard (id int)' }
+  const place = await lab.place(hard)
+  await place.observer.query('grant create on schema public to public')
+  expect(await errorOf(place.run())).toMatchObject({ code: 'TESTDB_SCHEMA_ESCAPED' })
+  using innocent = projectFolder({ ...FILES, 'package.json': '{"name":"innocent"}' })
+  await place.run(1, {}, innocent)
+  expect(await errorOf(place.run())).toMatchObject({ code: 'TESTDB_SCHEMA_ESCAPED' })
+})
+
 test('an extension that a migration creates in its schema is refused; one of the configuration is there for all', async () => {
   const place = await lab.place({
     ...FILES,
@@ -68,7 +79,9 @@ test('an extension that a migration creates in its schema is refused; one of the
 test('a role that may not create schemas is told what it needs', async () => {
   const place = await lab.place()
   await place.observer.query(`revoke create on database ${place.target.database} from ${place.target.user}`)
-  await expect(place.run()).rejects.toThrow(/may not create schemas in the database/)
+  const error = await errorOf(place.run())
+  expect(error).toMatchObject({ code: 'TESTDB_RIGHTS_MISSING' })
+  expect(error.message).toMatch(/may not create (?:schemas|the schema of the registry) in/)
 })
 
 test('Knex: its own tables lie in the schema, also where the knexfile names another one', async () => {

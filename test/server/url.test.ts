@@ -39,6 +39,14 @@ test.each([
   expect(String(failure)).not.toContain('secret')
 })
 
+test('a certificate that can not be read is named, and not the URL', async () => {
+  const url = 'postgres://app:hunter2@localhost/app_test?sslmode=verify-full&sslrootcert=/nowhere/ca.pem'
+  const error = (await connectUrl({ url }).catch((thrown: unknown) => thrown)) as Error
+  expect(error).toMatchObject({ code: 'TESTDB_CONFIG_INVALID' })
+  expect(error.message).toContain('names a file that can not be read: /nowhere/ca.pem (ENOENT)')
+  expect(error.message).not.toContain('hunter2')
+})
+
 test('what is not a connection string is an error that does not repeat it', async () => {
   const failure = await connectUrl({ url: 'postgres://me:secret@[half/test' }).catch((error: unknown) => error)
   expect(failure).toMatchObject({ code: 'TESTDB_CONFIG_INVALID' })

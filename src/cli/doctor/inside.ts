@@ -25,13 +25,17 @@ function checkRights({ admin, capabilities }: Server, { isolation, role: { super
   }
   if (!capabilities.registry && registryOwner !== null) {
     const what = `the registry in ${admin.database} belongs to ${registryOwner}, and role ${name} may not use it`
-    return wrong('rights', what, `psql -c 'grant ${ident(registryOwner)} to ${ident(name)}'`)
+    return wrong('rights', what, `Connect as ${registryOwner}, as all who share this server should.`)
   }
   if (!capabilities.registry) {
     const grant = `grant create on database ${ident(admin.database)} to ${ident(name)}`
     return wrong('rights', `role ${name} may not create the registry in ${admin.database}`, `psql -c '${grant}'`)
   }
-  if (isolation !== 'database') return ok('rights', `role ${name} may create the registry`)
+  if (isolation === 'schema' && !capabilities.createSchema) {
+    const grant = `grant create on database ${ident(admin.database)} to ${ident(name)}`
+    return wrong('rights', `role ${name} may not create schemas in ${admin.database}`, `psql -c '${grant}'`)
+  }
+  if (isolation !== 'database') return ok('rights', `role ${name} may use the registry in ${admin.database}`)
   if (!capabilities.createDatabase) {
     const alter = `alter role ${ident(name)} createdb`
     return wrong('rights', `role ${name} may not create databases`, `psql -c '${alter}'`)

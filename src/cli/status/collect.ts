@@ -4,6 +4,7 @@ import { FORMAT, hasRegistry, liveRuns } from '../../coordination/index.ts'
 import { noServer } from '../../open-server.ts'
 import { describeTarget, type Session } from '../../postgres/index.ts'
 import { type EmbeddedStatus, embeddedStatus } from '../../server/embedded/index.ts'
+import { assertRegistry } from '../../server/rights.ts'
 import { adminTarget } from '../../server/testcontainers/state.ts'
 import { connectUrl } from '../../server/url.ts'
 import { containerOf, openSession, runningServers } from '../project.ts'
@@ -26,7 +27,9 @@ const NOTHING = { connections: null, problem: null, runs: [], templates: [], dat
 
 async function urlServer({ server }: ResolvedConfig): Promise<ServerStatus> {
   if (server.kind !== 'url') throw new Error('bug: no url server')
-  const { admin } = await connectUrl({ url: server.url ?? '', allow: server.allow === true })
+  const found = await connectUrl({ url: server.url ?? '', allow: server.allow === true })
+  assertRegistry(found)
+  const { admin } = found
   await using session = await openSession(admin)
   const inside = await look(session)
   const version = await versionOf(session)
