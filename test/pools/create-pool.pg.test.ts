@@ -55,9 +55,11 @@ test('its defaults', async () => {
 test('a connection that the server ends, idle or in use, does not end the process', async () => {
   const pool = createPool({ connectionString, applicationName: 'ended' })
   const used = await pool.connect()
+  const end = new Promise((resolve) => used.once('end', () => resolve(undefined)))
   await pool.query('select 1')
   await world.session.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'ended'`)
   await eventually('the idle one is gone', () => pool.totalCount === 1)
+  await within('the one in use notices it', end)
   expect((await errorOf(used.query('select 1'))).message).toContain('not queryable')
   used.release()
   expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }])
