@@ -42,7 +42,7 @@ const passwords = (): string[] =>
 
 test('a server that was never started: reading commands start nothing and are content', async () => {
   expect(await cli('status')).toEqual({ code: 0, stdout: 'server       embedded, never started\n', stderr: '' })
-  const nothing = { connections: null, problem: null, runs: [], templates: [], databases: [] }
+  const nothing = { connections: null, problem: null, runs: [], templates: [], databases: [], schemas: [] }
   const server = {
     kind: 'embedded',
     running: false,
