@@ -5,9 +5,9 @@ import { defineConfig } from 'vitest/config'
 const slow = [
   'test/e2e/test-ends.test.ts',
   'test/e2e/scope.test.ts',
-  'test/e2e/environment/storage.test.ts',
-  'test/e2e/environment/surroundings.test.ts',
-  'test/e2e/collisions/clean-up.test.ts',
+  'test/e2e/environment/*.test.ts',
+  'test/e2e/collisions/{clean-up,monorepo,names,runners}.test.ts',
+  'test/server/embedded/{login.crash,memory.pg}.test.ts',
 ]
 const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []
 
@@ -35,7 +35,14 @@ export default defineConfig({
         test: { name: 'pg', include: pg, exclude: processes, globalSetup, testTimeout: 60_000, hookTimeout: 60_000 },
       },
       {
-        test: { name: 'processes', include: processes, globalSetup, testTimeout: 60_000, hookTimeout: 60_000 },
+        test: {
+          name: 'processes',
+          include: processes,
+          exclude: leftOut,
+          globalSetup,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         // Needs an engine: `npm run test:containers` looks for one, or starts one.
