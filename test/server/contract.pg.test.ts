@@ -11,6 +11,7 @@ import { type ServerKind, serverContract } from './contract.ts'
 
 const SUPERUSER = { createDatabase: true, resetRows: true, endSessions: 'all' } as const
 const OWNER = { createDatabase: true, resetRows: false, endSessions: 'own' } as const
+const PLAIN = { createDatabase: false, resetRows: false, endSessions: 'own' } as const
 
 /** A server of somebody else. `everywhere`: SQL for all databases that are made later. `prepare` gives the target of the URL, whose database is `app_test`. */
 async function byUrl(
@@ -61,7 +62,7 @@ serverContract({
 
 serverContract({
   name: 'by URL, as a plain role',
-  can: { createDatabase: false, resetRows: false, endSessions: 'own' },
+  can: PLAIN,
   start: () => byUrl(role('')),
 })
 
@@ -111,10 +112,20 @@ if (process.env.TESTDB_TEST_PACKAGES === undefined) {
   })
 
   const installation = findInstalled()
+  const distribution = `by URL, on the PostgreSQL ${installation?.major ?? 'that would be'} of the distribution`
+  const missing = installation ? undefined : 'no PostgreSQL is installed (apt-get install postgresql-15)'
+  const there = installation ? { installation } : {}
   serverContract({
-    name: `by URL, on the PostgreSQL ${installation?.major ?? 'that would be'} of the distribution`,
-    missing: installation ? undefined : 'no PostgreSQL is installed (apt-get install postgresql-15)',
+    name: `${distribution}, as a superuser`,
+    missing,
     can: SUPERUSER,
-    start: () => byUrl(async () => ({}), installation ? { installation } : {}),
+    start: () => byUrl(async () => ({}), there),
   })
+  serverContract({
+    name: `${distribution}, as a role with CREATEDB`,
+    missing,
+    can: OWNER,
+    start: () => byUrl(role('createdb'), { ...there, password: 'secret' }),
+  })
+  serverContract({ name: `${distribution}, as a plain role`, missing, can: PLAIN, start: () => byUrl(role(''), there) })
 }
