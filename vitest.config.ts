@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
 // What `.ci/run` leaves out so that it ends within 20 minutes on two processors: each takes one or two minutes, and guards the surroundings
-// of what other files test in short. `npm test` runs them.
+// of what other files test in short. `npm test` runs them. The first two are run by the matrix, on the oldest of everything.
 const slow = [
+  'test/e2e/{vitest,jest}.test.ts',
   'test/e2e/test-ends.test.ts',
   'test/e2e/scope.test.ts',
   'test/e2e/environment/*.test.ts',
