@@ -52,6 +52,27 @@ export interface Events {
   'step.reached': { readonly step: string }
   /** Something worth a line that is not an error. */
   'warning.raised': { readonly message: string }
+  /** A guard complains about what a test or a file has left behind. */
+  'finding.raised': Finding
+  /** Something was lost and got back without anybody's help: a listening session, an idle connection that the server has ended. */
+  'connection.recovered': { readonly what: string; readonly cause: string; readonly downMs: number }
+  /** A test file of this process begins, and has ended. */
+  'file.started': { readonly file: string; readonly database: string | undefined }
+  'file.finished': { readonly file: string }
+}
+
+/** One complaint of a guard. */
+export interface Finding {
+  /** The key of the guard in the configuration. */
+  readonly guard: string
+  readonly level: 'error' | 'warn'
+  /** Undefined where it is about the file as a whole. */
+  readonly test: string | undefined
+  readonly file: string | undefined
+  /** For people, in one or more lines. */
+  readonly message: string
+  /** Plain data. */
+  readonly details: Readonly<Record<string, unknown>>
 }
 
 export interface MigrationStep {

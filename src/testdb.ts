@@ -215,6 +215,7 @@ class ActiveRun implements Run {
       onDdl: config.onDdl,
       scope: config.scope,
       keepOnFailure: config.keepOnFailure,
+      guards: config.guards,
       pool: { ...config.pool, max: this.reservation.poolMax },
       connectionLimit: this.reservation.connectionLimit,
       env: config.env,

@@ -1,4 +1,6 @@
 /** What a user may write in `testdb.config.*` (DESIGN: the public contract) and what the rest of testdb is given. */
+import type { EventName, Events } from '../events.ts'
+import type { GuardLevels, GuardsConfig } from '../guards/levels.ts'
 import type { MigratorDefinition } from '../migrators/migrator.ts'
 import type { SeedFunction } from '../migrators/seed.ts'
 import type { PoolLimits } from '../postgres/index.ts'
@@ -109,7 +111,24 @@ export interface TestDbConfig {
   }
   /** Milliseconds that the embedded server outlives its last session. @default 60_000, in CI 5_000 */
   readonly idle?: number
+  /** What a test may not leave behind, each `error`, `warn` or `off`: docs/guards.md. */
+  readonly guards?: GuardsConfig
+  /** Gets what testdb has to tell beside errors (warnings, findings, what was recovered), instead of stderr. */
+  readonly logger?: Logger
+  /** Gets every event of testdb in this process, for your own metrics. It may not throw. */
+  readonly onEvent?: EventListener
 }
+
+/** `console`, pino, winston: whatever has these. */
+export interface Logger {
+  info(message: string): void
+  warn(message: string): void
+  error(message: string): void
+}
+
+/** One event with its name. */
+export type TestDbEvent = { readonly [N in EventName]: { readonly name: N } & Events[N] }[EventName]
+export type EventListener = (event: TestDbEvent) => void
 
 /** A complete configuration: every default filled in, every relative path still relative to `root`. */
 export interface ResolvedConfig {
@@ -134,6 +153,9 @@ export interface ResolvedConfig {
   readonly extensions: readonly string[]
   readonly hash: { readonly include: readonly string[]; readonly env: readonly string[] }
   readonly idle: number
+  readonly guards: GuardLevels
+  readonly logger: Logger | undefined
+  readonly onEvent: EventListener | undefined
   /** What the configuration calls the database that all of this is about; `main` where it has no `databases`. */
   readonly databaseName: string
   /** The same for each further database of the project. */

@@ -1,5 +1,6 @@
 /** The precedence of configuration sources, key by key. */
 
+import { DEFAULT_GUARDS, type GuardLevel, type GuardLevels } from '../guards/levels.ts'
 import { DEFAULT_LIMITS as limits } from '../pools/limits.ts'
 import type { Isolation, ResetName, ResolvedConfig, ServerConfig, TestDbConfig } from './config.ts'
 import type { EnvironmentValues } from './environment.ts'
@@ -79,8 +80,26 @@ export function merge(layers: Layers): MergedConfig {
       env: list(pick('hash.env', (c) => c.hash?.env, [])),
     }),
     idle: pick('idle', (c) => c.idle, layers.ci ? 5_000 : 60_000),
+    guards: mergeGuards(pick),
+    logger: pick('logger', (c) => c.logger, undefined),
+    onEvent: pick('onEvent', (c) => c.onEvent, undefined),
     origins: Object.freeze(origins),
   }
+}
+
+type Pick = <T>(path: string, read: (config: TestDbConfig) => T | undefined, fallback: T) => T
+
+function mergeGuards(pick: Pick): GuardLevels {
+  const names = Object.keys(DEFAULT_GUARDS) as (keyof typeof DEFAULT_GUARDS)[]
+  const levels = names.map((name) => {
+    const level = pick<GuardLevel>(`guards.${name}`, ({ guards }) => guards?.[name], DEFAULT_GUARDS[name])
+    return [name, level] as const
+  })
+  const limit = pick('guards.manyQueries', ({ guards }) => guards?.manyQueries, undefined)
+  return Object.freeze({
+    ...(Object.fromEntries(levels) as Omit<GuardLevels, 'manyQueries'>),
+    manyQueries: limit && Object.freeze({ max: limit.max, level: limit.level ?? 'warn' }),
+  })
 }
 
 function asConfig(values: EnvironmentValues): TestDbConfig {

@@ -3,6 +3,7 @@
  * `in this version` marks values that are short of the public contract, so that nobody looks for a typing error.
  */
 import * as v from 'valibot'
+import { DEFAULT_GUARDS, type GuardsConfig } from '../guards/levels.ts'
 import type {
   EmbeddedServerConfig,
   NamedDatabaseConfig,
@@ -157,6 +158,21 @@ const databases = v.record(
   'an object such as { main: { migrator: … }, audit: { migrator: … } }',
 )
 
+const level = v.picklist(['error', 'warn', 'off'], "'error', 'warn' or 'off'")
+const QUERIES = { expected: 'an integer from 1 to 1000000 (statements)', min: 1, max: 1_000_000 } as const
+const mapValues = <K extends string, T>(object: Readonly<Record<K, unknown>>, make: () => T): Record<K, T> =>
+  Object.fromEntries(Object.keys(object).map((key) => [key, make()])) as Record<K, T>
+const manyQueriesEntries = { max: integer(QUERIES), level: v.optional(level) }
+const guardEntries = {
+  ...mapValues(DEFAULT_GUARDS, () => v.optional(level)),
+  manyQueries: v.optional(record(manyQueriesEntries, "an object such as { max: 50, level: 'warn' }")),
+} satisfies Entries<GuardsConfig>
+
+function isLogger(value: unknown): boolean {
+  return isRecord(value) && ['info', 'warn', 'error'].every((key) => typeof (value as Row)[key] === 'function')
+}
+type Row = Record<string, unknown>
+
 const configEntries = {
   server: v.optional(server),
   migrator: v.optional(migrator),
@@ -173,6 +189,9 @@ const configEntries = {
   extensions,
   hash,
   idle: v.optional(integer(IDLE)),
+  guards: v.optional(record(guardEntries, "an object such as { openPool: 'off' }")),
+  logger: v.optional(v.custom<object>(isLogger, 'an object with info(), warn() and error(), such as console')),
+  onEvent: v.optional(v.function('a function that takes an event')),
 } satisfies Entries<TestDbConfig>
 
 export const configSchema = record(configEntries, "an object such as { reset: 'rows' }")
@@ -183,6 +202,12 @@ export function acceptedKeys(path: string, kind?: unknown): readonly string[] {
   if (path === 'server') return Object.keys(serverEntries[kind as keyof typeof serverEntries] ?? embeddedEntries)
   if (/^databases\.\w+$/.test(path)) return Object.keys(namedEntries)
   if (/^databases\.\w+\.hash$/.test(path)) return Object.keys(hashEntries)
-  const nested: Record<string, object> = { pool: poolEntries, role: roleEntries, hash: hashEntries }
+  const nested: Record<string, object> = {
+    pool: poolEntries,
+    role: roleEntries,
+    hash: hashEntries,
+    guards: guardEntries,
+    'guards.manyQueries': manyQueriesEntries,
+  }
   return Object.keys(nested[path] ?? {})
 }

@@ -12,7 +12,7 @@ export interface Problem {
 }
 
 /** Keys of the public contract that this version does not have yet. */
-const PLANNED = new Set(['scope', 'guards', 'report', 'logger', 'onEvent'])
+const PLANNED = new Set(['report'])
 
 /** Every problem of `config`, in the order of the keys; an empty list means that it is a `TestDbConfig`. */
 export function findProblems(config: unknown): Problem[] {
@@ -66,7 +66,7 @@ function closest(key: string, names: readonly string[]): string | undefined {
 
 /** The right name in the wrong object (`max` for `pool.max`) is as common as a typing error. */
 function elsewhere(key: string): string | undefined {
-  const places = ['pool', 'role', 'hash', 'server'].map((path) => ({ path, keys: acceptedKeys(path) }))
+  const places = ['pool', 'role', 'hash', 'guards', 'server'].map((path) => ({ path, keys: acceptedKeys(path) }))
   places.push({ path: 'server', keys: acceptedKeys('server', 'url') })
   const place = places.find(({ keys }) => keys.includes(key))
   return place === undefined ? undefined : `${place.path}.${key}`

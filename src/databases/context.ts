@@ -1,5 +1,6 @@
 /** What a run tells its workers: plain data, handed over by the runner (provide/inject) or in an environment variable. */
 import type { Role } from '../coordination/index.ts'
+import type { GuardLevels } from '../guards/levels.ts'
 import type { ConnectionTarget, PoolLimits, ServerAddress } from '../postgres/index.ts'
 import type { OnDdl, ResetName } from './reset/strategy.ts'
 
@@ -30,6 +31,7 @@ export interface RunContext {
   readonly onDdl: OnDdl
   readonly scope: Scope
   readonly keepOnFailure: boolean
+  readonly guards: GuardLevels
   /** Of each pool that testdb makes or configures. */
   readonly pool: PoolLimits
   /** Sessions at most on each database, the one of its lease included. */

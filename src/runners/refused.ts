@@ -5,6 +5,7 @@
 import { relative } from 'node:path'
 import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
+import { publish } from '../events.ts'
 import { explainRefusal, mentions } from '../guards/connection-limit.ts'
 import {
   type Census,
@@ -66,6 +67,7 @@ export function nameTestFile(file: string | undefined): void {
 /** The test file is loaded, and its first hook is about to run. */
 export function fileBegins(file: string | undefined): void {
   nameTestFile(file)
+  if (file !== undefined) publish('file.started', { file, database: store[STATE]?.database?.name })
   // The file may have loaded a driver of its own.
   if (store[STATE]) watchPools()
 }
@@ -88,6 +90,7 @@ export async function endRefusals(): Promise<void> {
   const state = store[STATE]
   if (!state) return
   store[STATE] = undefined
+  if (testFile !== undefined) publish('file.finished', { file: testFile })
   // The next file may be in this process, too.
   nameTestFile(undefined)
   state.stop()

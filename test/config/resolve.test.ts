@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { TestDbConfig } from '../../src/config/config.ts'
 import { ENVIRONMENT_VARIABLES } from '../../src/config/environment.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
+import { DEFAULT_GUARDS } from '../../src/guards/levels.ts'
 import { errorOf, project, warnings } from './helpers.ts'
 
 /** Resolves with a file, an environment and call options of the test's own. */
@@ -41,9 +42,13 @@ test('defaults', async () => {
     extensions: [],
     hash: { include: [], env: [] },
     idle: 60_000,
+    guards: { ...DEFAULT_GUARDS, manyQueries: undefined },
+    logger: undefined,
+    onEvent: undefined,
     origins: Object.fromEntries(
-      'server.kind isolation env migrator databases seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle'
+      'server.kind isolation env migrator databases seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle guards.manyQueries logger onEvent'
         .split(' ')
+        .concat(Object.keys(DEFAULT_GUARDS).map((name) => `guards.${name}`))
         .map((path) => [path, 'default']),
     ),
   })

@@ -2,6 +2,7 @@
  * A world of its own for a test: a maintenance database (and with it a registry), runs, and templates with content that
  * nobody else has. `close()` ends it and fails when something is left that the code should have dropped.
  */
+
 import { createHash, randomBytes } from 'node:crypto'
 import { inject } from 'vitest'
 import {
@@ -21,6 +22,7 @@ import type { Lease } from '../../src/databases/lease.ts'
 import { installReset } from '../../src/databases/reset/install.ts'
 import { strategyOf } from '../../src/databases/reset/strategies.ts'
 import type { ResetName } from '../../src/databases/reset/strategy.ts'
+import { DEFAULT_GUARDS } from '../../src/guards/levels.ts'
 import { functionMigrator } from '../../src/migrators/function.ts'
 import type { Migrator, TableName } from '../../src/migrators/migrator.ts'
 import { connectionLimit, DEFAULT_LIMITS } from '../../src/pools/limits.ts'
@@ -184,6 +186,7 @@ export class World {
       onDdl: 'defer',
       scope: 'worker',
       keepOnFailure: false,
+      guards: { ...DEFAULT_GUARDS, manyQueries: undefined },
       pool: { ...DEFAULT_LIMITS, max: 3 },
       connectionLimit: connectionLimit(3),
       env: ['DATABASE_URL'],
