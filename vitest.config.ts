@@ -1,14 +1,15 @@
 import { defineConfig } from 'vitest/config'
 
-// What `.ci/run` leaves out so that it ends within 20 minutes on two processors: each takes one or two minutes, and guards the surroundings
-// of what other files test in short. `npm test` runs them. The first two are run by the matrix, on the oldest of everything.
+// What `.ci/run` leaves out so that it ends within 20 minutes on two processors, also on slow ones: each takes one or two minutes of real
+// runners or processes, and guards the surroundings of what other files test in short. `npm test` runs them. The first two, and
+// `reset`, are run by the matrix.
 const slow = [
   'test/e2e/{vitest,jest}.test.ts',
-  'test/e2e/test-ends.test.ts',
-  'test/e2e/scope.test.ts',
+  'test/e2e/{bad-input,blocks,budget,failed,failures,reset,rollback,scope,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
-  'test/e2e/collisions/{clean-up,monorepo,names,runners}.test.ts',
-  'test/server/embedded/{login.crash,memory.pg}.test.ts',
+  'test/e2e/collisions/{checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
+  'test/server/embedded/{environment,memory}.pg.test.ts',
+  'test/server/embedded/{login,machine}.crash.test.ts',
 ]
 const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []
 

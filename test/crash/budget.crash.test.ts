@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { beginRun, endRun } from '../../src/coordination/index.ts'
 import { Session } from '../../src/postgres/index.ts'
+import { ways } from '../helpers/effort.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
 import { Place } from './place.ts'
@@ -15,7 +16,7 @@ beforeAll(async () => {
 afterAll(() => stage?.[Symbol.asyncDispose]())
 
 describe('a run at run.waitsForConnections', () => {
-  test.each(['SIGKILL', 'SIGTERM', 'cut'] as const)('%s', async (how) => {
+  test.each(ways(['SIGKILL', 'SIGTERM', 'cut'] as const))('%s', async (how) => {
     await using place = await Place.create(stage.server)
     // Its registry.
     await (await place.run()).close()

@@ -1,5 +1,6 @@
 /** The leader dies, or loses its connection, at each step of a build (docs/design/crash-table.md). */
 import { afterAll, beforeAll, describe, test } from 'vitest'
+import { ways } from '../helpers/effort.ts'
 import { HOW, playRow, type Row, type Stage } from './rows.ts'
 import { prepareStage } from './stage.ts'
 
@@ -24,7 +25,7 @@ const LEADER: readonly Row[] = [
 ]
 
 describe.each(LEADER)('the leader at $step', (row) => {
-  test.each(HOW)('%s', (how) => playRow(stage, row, how))
+  test.each(ways(HOW))('%s', (how) => playRow(stage, row, how))
 })
 
 // Its migration's own session goes on, and so do its statements: only what holds the lock is gone.
@@ -37,5 +38,5 @@ const DEPOSED: Row = {
 }
 
 describe('the leader at a migration loses only the session that holds its lock', () => {
-  test.each(['cut', 'cut, taken over'] as const)('%s', (how) => playRow(stage, DEPOSED, how))
+  test.each(ways(['cut', 'cut, taken over'] as const))('%s', (how) => playRow(stage, DEPOSED, how))
 })

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RunContext } from '../../src/databases/context.ts'
 import type { Step } from '../../src/steps.ts'
 import { RETENTION, sweep } from '../../src/templates/sweep.ts'
+import { ways } from '../helpers/effort.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { type Snapshot, snapshotDatabase } from '../helpers/snapshot.ts'
 import { stopAt } from '../helpers/stop-at.ts'
@@ -92,10 +93,10 @@ const AGAIN: readonly Row[] = [
 ]
 
 describe.each(ROWS)('the worker at $step', (row) => {
-  test.each(['SIGKILL', 'SIGTERM', 'cut'] as const)('%s', (how) => play(row, how))
+  test.each(ways(['SIGKILL', 'SIGTERM', 'cut'] as const))('%s', (how) => play(row, how))
 })
 describe.each(AGAIN)('the worker at $step, with the database of its last file', (row) => {
-  test.each(['SIGKILL', 'SIGTERM', 'cut'] as const)('%s', (how) => play(row, how))
+  test.each(ways(['SIGKILL', 'SIGTERM', 'cut'] as const))('%s', (how) => play(row, how))
 })
 
 async function play(row: Row, how: How): Promise<void> {

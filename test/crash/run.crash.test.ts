@@ -1,5 +1,6 @@
 /** A run dies, or loses its connection, before it leads; and a follower while it waits (docs/design/crash-table.md). */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { ways } from '../helpers/effort.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
 import { Place } from './place.ts'
@@ -21,11 +22,11 @@ const RUN: readonly Row[] = [
 ]
 
 describe.each(RUN)('a run at $step', (row) => {
-  test.each(HOW)('%s', (how) => playRow(stage, row, how))
+  test.each(ways(HOW))('%s', (how) => playRow(stage, row, how))
 })
 
 describe('a follower at build.waiting', () => {
-  test.each(['SIGKILL', 'SIGTERM', 'cut'] as const)('%s', async (how) => {
+  test.each(ways(['SIGKILL', 'SIGTERM', 'cut'] as const))('%s', async (how) => {
     await using place = await Place.create(stage.server)
     await using leading = await stopAt('build.migrating')
     await using leader = stage.actors.spawn(place, undefined, leading.env)

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { Session } from '../../src/postgres/index.ts'
 import { adminTarget, type ServerState } from '../../src/server/embedded/state-file.ts'
 import { STEPS, type Step } from '../../src/steps.ts'
+import { ways } from '../helpers/effort.ts'
 import { eventually, type Lab, openLab, postmasterOf } from '../helpers/embedded.ts'
 import { end, hasTable, makeSound, openRow, type Row } from '../helpers/embedded-row.ts'
 
@@ -38,7 +39,7 @@ const STOP: [Step, End[]][] = [
   ['stop.stopped', ['SIGKILL', 'SIGTERM']],
 ]
 const rowsOf = (table: [Step, End[]][]): { step: Step; how: End }[] =>
-  table.flatMap(([step, ends]) => ends.map((how) => ({ step, how })))
+  table.flatMap(([step, ends]) => ways(ends).map((how) => ({ step, how })))
 
 let lab: Lab
 let sound: string

@@ -1,6 +1,7 @@
 /** A run dies, or loses its connection, at each step of its sweep (docs/design/crash-table.md). */
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { acquireDatabase } from '../../src/acquire.ts'
+import { ways } from '../helpers/effort.ts'
 import type { Place } from './place.ts'
 import { HOW, playRow, type Row, type Stage } from './rows.ts'
 import { prepareStage } from './stage.ts'
@@ -31,5 +32,5 @@ const SWEEP: readonly Row[] = [
 ]
 
 describe.each(SWEEP)('a sweep at $step', (row) => {
-  test.each(HOW)('%s', (how) => playRow(stage, row, how))
+  test.each(ways(HOW))('%s', (how) => playRow(stage, row, how))
 })

@@ -1,5 +1,6 @@
 /** A private Postgres for tests that need a server and databases, but nothing of testdb on them. */
-import { type ConnectionTarget, ident, withSession } from '../../src/postgres/index.ts'
+import { type ConnectionTarget, cloneStrategy, ident, withSession } from '../../src/postgres/index.ts'
+import { binaries } from './packages.ts'
 import { startPrivatePostgres } from './private-postgres.ts'
 
 export interface TestServer {
@@ -16,7 +17,7 @@ export async function startTestServer(): Promise<TestServer> {
     async createDatabase() {
       const database = `plain_${++count}`
       await withSession(admin, { applicationName: 'test' }, (session) =>
-        session.query(`create database ${ident(database)} template template0`),
+        session.query(`create database ${ident(database)} template template0 ${cloneStrategy(binaries.major)}`),
       )
       return { ...admin, database }
     },

@@ -26,7 +26,7 @@ import { DEFAULT_GUARDS } from '../../src/guards/levels.ts'
 import { functionMigrator } from '../../src/migrators/function.ts'
 import type { Migrator, TableName } from '../../src/migrators/migrator.ts'
 import { connectionLimit, DEFAULT_LIMITS } from '../../src/pools/limits.ts'
-import { type ConnectionTarget, ident, Session, withSession } from '../../src/postgres/index.ts'
+import { type ConnectionTarget, cloneStrategy, ident, Session, withSession } from '../../src/postgres/index.ts'
 import { buildTemplate, type TemplatePlan, templateName } from '../../src/templates/build.ts'
 import { binaries } from './packages.ts'
 
@@ -82,7 +82,7 @@ export class World {
   static async create(server: ConnectionTarget = inject('server')): Promise<World> {
     const name = `world_${randomBytes(6).toString('hex')}`
     await withSession(server, { applicationName: 'test' }, (admin) =>
-      admin.query(`create database ${name} template template0`),
+      admin.query(`create database ${name} template template0 ${cloneStrategy(binaries.major)}`),
     )
     const session = await Session.open({ ...server, database: name }, { applicationName: 'test' })
     await ensureRegistry(session)

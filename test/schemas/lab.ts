@@ -4,9 +4,10 @@ import { acquireDatabase } from '../../src/acquire.ts'
 import type { TestDbConfig } from '../../src/config/config.ts'
 import { resolveConfig } from '../../src/config/resolve.ts'
 import type { WorkerDatabase } from '../../src/databases/database.ts'
-import { type ConnectionTarget, formatUrl, Session, withSession } from '../../src/postgres/index.ts'
+import { type ConnectionTarget, cloneStrategy, formatUrl, Session, withSession } from '../../src/postgres/index.ts'
 import { startRun } from '../../src/start-run.ts'
 import type { Run } from '../../src/testdb.ts'
+import { binaries } from '../helpers/packages.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { type ProjectFolder, projectFolder } from '../helpers/project-folder.ts'
 import { eventually } from '../helpers/wait.ts'
@@ -47,7 +48,7 @@ export class SchemaLab implements AsyncDisposable {
     const { admin } = this.#server
     await withSession(admin, { applicationName: 'test' }, async (session) => {
       await session.query(`create role ${role} login`)
-      await session.query(`create database ${name} template template0`)
+      await session.query(`create database ${name} template template0 ${cloneStrategy(binaries.major)}`)
       await session.query(`grant create on database ${name} to ${role}`)
     })
     const observer = await Session.open({ ...admin, database: name }, { applicationName: 'test' })
