@@ -215,6 +215,15 @@ export const ERRORS = {
       'Run `npx testdb doctor` to see which strategy is used and why.',
     ],
   },
+  TESTDB_GUARD_FAILED: {
+    meaning:
+      'The test, or the file, left something behind that harms what runs after it. Its database was put back and the session ended.',
+    fixes: [
+      'Correct what is named above; docs/guards.md says for each guard how.',
+      "Or set the guard to 'warn' in `guards` of testdb.config.ts: then it is only printed.",
+      'Run `npx testdb status` while the test runs to see who is connected.',
+    ],
+  },
   TESTDB_CONNECTION_REFUSED: {
     meaning: 'All connections that there may be are open, so whoever asks for one more gets an error instead.',
     fixes: [

@@ -9,6 +9,7 @@ import {
   closePool,
   formatUrl,
   inSchema,
+  markOwn,
   openPool,
   type Pool,
   type PoolLimits,
@@ -103,7 +104,7 @@ export class WorkerDatabase implements Database {
     this.#assertHeld()
     if (!this.#pool) {
       const Client = this.#own.counted(this.#shared()?.clientClass() ?? driverClient)
-      const pool = openPool(this.#target, this.#limits, this.#applicationName, Client)
+      const pool = markOwn(openPool(this.#target, this.#limits, this.#applicationName, Client))
       this.#pool = pool
       this.#own.watch(() => pool.waitingCount)
     }

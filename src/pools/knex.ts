@@ -9,6 +9,7 @@ import {
   type ClientClass,
   type ConnectionTarget,
   limitsSql,
+  markOwn,
   type PoolLimits,
   poolConfig,
   whileServerIsFull,
@@ -77,13 +78,14 @@ export function loadKnex(projectRoot: string): (config: Knex.Config) => Knex {
   return (typeof knex === 'function' ? knex : (knex as { default: unknown }).default) as (config: Knex.Config) => Knex
 }
 
-/** Opens a Knex instance with the Knex of the project at `projectRoot`. `clientOf`: what its connections are, if not the driver's. */
+/** Opens a Knex instance of testdb's own with the Knex of the project at `projectRoot`. `clientOf`: what its connections are, if not the driver's. */
 export function openKnex(
   projectRoot: string,
   config: Knex.Config,
   clientOf?: (driver: KnexDriver) => ClientClass,
 ): Knex {
   const instance = loadKnex(projectRoot)(config)
+  markOwn(instance.client as object)
   waitWhileFull(instance)
   if (clientOf) {
     const client = instance.client as { driver: KnexDriver }

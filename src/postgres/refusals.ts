@@ -4,22 +4,26 @@
  * What all drivers have in common is `net.Socket`, so its `connect` is wrapped (`net.client.socket` of diagnostics_channel says nothing of
  * `new Socket().connect()` in Node 20). Only what the server sends is looked at, and only until it has let the connection in. An
  * encrypted connection can not be looked into, and a driver with an engine of its own does not use these sockets: of both nothing is noticed.
+ *
+ * The same place tells which connections to Postgres there are at all, by the first bytes that each sends.
  */
 import { Buffer } from 'node:buffer'
 import net from 'node:net'
 import { clearTimeout, setTimeout } from 'node:timers'
-import { type Connecting, type Destination, Handshakes, type Turn } from './handshakes.ts'
+import { type Address, destinationOf, leadsTo } from './destination.ts'
+import { type GreetingListener, tellGreeting } from './greeting.ts'
+import { type Connecting, Handshakes, type Turn } from './handshakes.ts'
+import { isOwn } from './own.ts'
 import { SQLSTATE } from './sqlstate.ts'
 import { type Refusal, StartupReader } from './startup-reader.ts'
-import type { ConnectionTarget } from './target.ts'
 
+export type { Greeting } from './greeting.ts'
 export type { Refusal }
 /**
  * What it returns is waited for, for a moment, before the owner of the connection is told: most close all their connections then, and
  * nobody could see any more who had them.
  */
 export type RefusalListener<From> = (refusal: Refusal, from: From) => Promise<unknown> | undefined
-type Address = Pick<ConnectionTarget, 'host' | 'port'>
 type Method = (this: unknown, ...args: unknown[]) => unknown
 
 /** How long an owner waits at most (ms): an answer from a busy server takes tens. */
@@ -37,6 +41,7 @@ interface Subscriber {
   readonly listener: RefusalListener<unknown>
   /** Where code is at the moment. */
   here(): unknown
+  readonly greeted: GreetingListener<unknown> | undefined
 }
 
 interface Watch {
@@ -57,16 +62,21 @@ const sockets = net.Socket.prototype as unknown as { connect: Method; emit: Meth
 /**
  * Calls `listener` for each connection of this process to that address which the server refuses with 53300; returns what ends
  * that. There is one listener at a time: a later call replaces it. `here` is asked when a connection is begun, and what it says is
- * handed to the listener: by the time of the refusal another test may run.
+ * handed to the listener: by the time of the refusal another test may run. `greeted` hears of each connection to any server.
  */
 export function onRefusal<From = undefined>(
   address: Address,
   listener: RefusalListener<From>,
   here?: () => From,
+  greeted?: GreetingListener<From>,
 ): () => void {
   store[STATE] ??= wrapConnect()
   const watch = store[STATE]
-  const subscriber = { address, listener: listener as RefusalListener<unknown>, here: here ?? (() => undefined) }
+  const subscriber = {
+    ...{ address, here: here ?? (() => undefined) },
+    listener: listener as RefusalListener<unknown>,
+    greeted: greeted as GreetingListener<unknown> | undefined,
+  }
   watch.subscriber = subscriber
   return () => {
     if (watch.subscriber !== subscriber) return
@@ -111,7 +121,10 @@ function wrapConnect(): Watch {
         const { subscriber } = watch
         const socket = this as Socket
         const destination = destinationOf(args)
-        if (subscriber && socket.encrypted !== true && leadsTo(subscriber.address, destination)) {
+        const watched = subscriber !== undefined && socket.encrypted !== true
+        const ours = watched && leadsTo(subscriber.address, destination)
+        if (watched && !isOwn(socket)) tellGreeting(socket, { destination, ours, ...subscriber })
+        if (ours) {
           turn = watch.handshakes.turn(socket)
           listenIn(socket, watch, turn)
           const now = turn.of(destination)
@@ -197,26 +210,4 @@ function settled(promise: Promise<unknown>, done: () => void): void {
     done()
   }
   promise.then(end, end)
-}
-
-const LOCAL = ['localhost', '127.0.0.1', '::1']
-
-interface Place extends Destination {
-  readonly path?: unknown
-  readonly port?: unknown
-}
-
-/** Of a call of `connect` with arguments of any of its forms. */
-function destinationOf(args: readonly unknown[]): Place {
-  // `net.connect` hands over its arguments as an array.
-  const [first, second] = Array.isArray(args[0]) ? (args[0] as unknown[]) : args
-  if (typeof first === 'object' && first !== null) return first
-  return { port: first, ...(typeof second === 'string' && { host: second }) }
-}
-
-function leadsTo({ host, port }: Address, to: Place): boolean {
-  if (host.startsWith('/')) return `${host}/.s.PGSQL.${port}` === (to.path ?? to.port)
-  if (to.path !== undefined || Number(to.port) !== port) return false
-  const name = typeof to.host === 'string' ? to.host : 'localhost'
-  return name === host || (LOCAL.includes(name) && LOCAL.includes(host))
 }

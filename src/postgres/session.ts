@@ -5,6 +5,7 @@
 import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
 import { TestDbError } from '../errors.ts'
+import { markOwn } from './own.ts'
 import { whileServerIsFull } from './patience.ts'
 import { configure } from './session-settings.ts'
 import { endsConnection, isSqlState } from './sqlstate.ts'
@@ -119,6 +120,8 @@ export class Session implements AsyncDisposable {
       connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
       keepAlive: true,
     } as pg.ClientConfig)
+    markOwn(client)
+    markOwn((client as pg.Client & { connection: { stream: object } }).connection.stream)
     // Before connecting: the server may end a connection in the moment in which it is made.
     const session = new Session(target, client, new AbortController())
     await client.connect()

@@ -44,6 +44,11 @@ export class Suites<Block> {
     for (const one of this.#each) await one.leave(path, block)
   }
 
+  /** Something wrote after the test and its reset: the databases are put back again before the next. */
+  wroteLate(test: string): void {
+    for (const one of this.#each) one.wroteLate(test)
+  }
+
   /** A test has ended: puts the databases back to what it began with. */
   async leaveTest(name: string): Promise<void> {
     for (const one of this.#each) await one.leaveTest(name)
@@ -91,6 +96,10 @@ class SuitesOfOne<Block> {
   async leave(path: readonly Block[], block: Block): Promise<void> {
     await this.at(path)
     this.#written = `afterAll of ${this.#nameOf(block)}`
+  }
+
+  wroteLate(test: string): void {
+    this.#written ??= test
   }
 
   async leaveTest(name: string): Promise<void> {

@@ -11,7 +11,7 @@ import type { WorkerDatabase } from '../databases/database.ts'
 import { callOnReset } from '../databases/on-reset.ts'
 import { isPgMem, type PgMemContext, PgMemDatabase } from '../databases/pg-mem-database.ts'
 import { subscribe } from '../events.ts'
-import { endRefusals, watchRefusals } from './refused.ts'
+import { fileEnds, watchGuards } from './guards/watch.ts'
 
 const STATE = Symbol.for('testdb.worker')
 
@@ -65,17 +65,35 @@ export async function enterFile(context: WorkerContext, options: EnterOptions): 
   return database
 }
 
-/** Nobody refuses a connection where there are none. */
+/** Nothing can be left where there are no connections. */
 function watch(context: WorkerContext, database: HeldDatabase): void {
-  if (!isPgMem(context)) watchRefusals(context, database as WorkerDatabase)
+  if (!isPgMem(context)) watchGuards(context, database as WorkerDatabase)
 }
 
-/**
- * Ends the use by one file. `stays` is true where the worker runs further files with the modules of this one: then the lease is
- * kept, because code that was loaded once can not learn another URL.
- */
-export async function leaveFile(stays: boolean): Promise<void> {
-  await endRefusals()
+export interface Leaving {
+  /** The worker runs further files with the modules of this one: then the lease is kept, because code that was loaded once can not learn another URL. */
+  readonly stays: boolean
+  /** The process runs further files, whether or not its modules stay. @default stays */
+  readonly processStays?: boolean
+  /** It is a test that is left, which has a database for itself. @default false */
+  readonly ofTest?: boolean
+  /** Nobody hears what is thrown. @default false */
+  readonly quietly?: boolean
+}
+
+/** Ends the use by one file. Throws what guards have found (`TESTDB_GUARD_FAILED`), when all is given back. */
+export async function leaveFile({ stays, processStays = stays, ofTest, quietly = false }: Leaving): Promise<void> {
+  const verdict = await fileEnds({ processStays, ...(ofTest !== undefined && { ofTest }) })
+  try {
+    await giveBack(stays)
+  } catch (error) {
+    verdict?.judge(true)
+    throw error
+  }
+  verdict?.judge(quietly)
+}
+
+async function giveBack(stays: boolean): Promise<void> {
   const state = store[STATE]
   if (!state) return
   if (stays) {

@@ -70,6 +70,8 @@ export interface ResetStrategy {
   changes?(session: Session, cap: number): Promise<TableChanges[]>
   /** SQL that is true while nobody has written since the last reset; undefined where only a reset tells. */
   readonly untouched?: string
+  /** Asks for the tables that were written to since the last reset, one `table` a row; undefined where nothing tells. */
+  readonly writtenTables?: string
   /** True when a database that was reset equals its template, so that a later run may take it. */
   readonly leavesClean: boolean
 }

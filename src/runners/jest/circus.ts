@@ -68,9 +68,11 @@ export function registerLast(hooks: Hooks): void {
   }
 }
 
-/** Registers a hook that runs before those of the test file; call it before `registerLast`. */
-export function beforeAnything(check: () => void | Promise<void>): void {
+/** Registers a hook that runs before those of the test file; call it before `registerLast`. True when there is none before it. */
+export function beforeAnything(check: () => void | Promise<void>): boolean {
+  const before = circusState()?.rootDescribeBlock.hooks.some(({ type }) => type === 'beforeEach') ?? false
   jestGlobals().beforeEach(check)
+  return !before
 }
 
 const hasHooks = ({ hooks }: Block): boolean => hooks.some(({ type }) => type === 'beforeAll')

@@ -8,12 +8,13 @@
 import type { RunContext } from '../../databases/context.ts'
 import { TestDbError } from '../../errors.ts'
 import { publish } from '../../events.ts'
+import { endTest, type TestEnd } from '../after-test.ts'
 import { reportFailure } from '../failed-test.ts'
+import { fileBegins, hooksBegin, nameTestFile, testBegins, wroteLate } from '../guards/watch.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
-import { fileBegins, nameTestFile, testBegins, testEnds } from '../refused.ts'
 import { Suites } from '../suites.ts'
-import { currentDatabase, enterFile, hideDatabase, leaveFile, type WorkerContext } from '../worker.ts'
+import { currentDatabase, enterFile, hideDatabase, type Leaving, leaveFile, type WorkerContext } from '../worker.ts'
 import {
   afterEverything,
   type Block,
@@ -50,11 +51,17 @@ export default async function setup(): Promise<void> {
 
 const slot = (): string => process.env.JEST_WORKER_ID ?? String(process.pid)
 
+/** Jest's processes run one file after the other, with the sockets of all. */
+const LEAVING: Leaving = { stays: false, processStays: true }
+
 /** `scope: 'test'`: each test has a database of its own, which goes with it. */
 function useDatabasePerTest(context: RunContext): void {
-  const leave = async (): Promise<void> => {
-    await leaveFile(false)
-    hideDatabase(context)
+  const leave = async (leaving: Partial<Leaving>): Promise<void> => {
+    try {
+      await leaveFile({ ...LEAVING, ...leaving })
+    } finally {
+      hideDatabase(context)
+    }
   }
   hideDatabase(context)
   jestGlobals().beforeAll(() => {
@@ -63,25 +70,23 @@ function useDatabasePerTest(context: RunContext): void {
   })
   beforeAnything(async () => {
     await enterFile(context, { slot: slot() })
-    tellBegin()
+    await tellBegin()
   })
-  const leaveTest = async (): Promise<void> => {
-    await tellEnd()
-    await reportIfFailed(context)
-    await leave()
-  }
-  registerLast({ afterEach: leaveTest, afterAll: leave })
-  afterEverything(leave)
+  registerLast({
+    afterEach: () => tellEnd(context, { last: true, putBack: () => leave({ ofTest: true }) }),
+    afterAll: () => leave({}),
+  })
+  afterEverything(() => leave({ quietly: true }))
 }
 
-function tellBegin(): void {
+async function tellBegin(): Promise<void> {
   const test = runningTest()
-  if (test) testBegins(test, test.name)
+  if (test) await testBegins(test, test.name)
 }
 
-async function tellEnd(): Promise<void> {
-  const test = runningTest()
-  if (test) await testEnds(test)
+async function tellEnd(context: WorkerContext, end: Pick<TestEnd, 'last' | 'putBack'>): Promise<void> {
+  const test = runningTest() ?? { errors: [] }
+  await endTest({ test, failed: test.errors.length > 0, report: () => reportIfFailed(context), ...end })
 }
 
 async function reportIfFailed(context: WorkerContext): Promise<void> {
@@ -95,41 +100,51 @@ async function reportIfFailed(context: WorkerContext): Promise<void> {
 /** One database for all tests of a file; each test starts from what its `beforeAll` hooks have made. */
 function registerHooks(context: WorkerContext): void {
   nameTestFile(testFile())
-  const leave = (): Promise<void> => leaveFile(false)
   const database = currentDatabase()
   if (context.reset === 'rollback') {
     const message = "reset: 'rollback' has no effect on tests in Jest, because they open their own connections"
     publish('warning.raised', { message })
   }
   const suites = database && new Suites<Block>(database, ({ name }) => name)
+  const lookForLateWrites = async (): Promise<void> => {
+    const test = await wroteLate()
+    if (test !== undefined) suites?.wroteLate(test)
+  }
+  const beforeHooks = async (): Promise<void> => {
+    await lookForLateWrites()
+    hooksBegin()
+  }
   if (suites) {
     watchBlocks({
       async enter(path) {
+        await beforeHooks()
         if (path.length === 1) {
           fileBegins(testFile())
           assertOneAtATime(context, testsToRun().all.length > 1)
         }
         await suites.enter(path)
       },
-      leave: (path, block) => suites.leave(path, block),
+      async leave(path, block) {
+        await beforeHooks()
+        await suites.leave(path, block)
+      },
     })
   }
-  beforeAnything(async () => {
+  const isFirst = beforeAnything(async () => {
     assertHeld(database)
+    // Hooks that were registered before may have written.
+    if (isFirst) await lookForLateWrites()
     const test = runningTest()
     if (test) await suites?.at(pathOf(test.parent))
-    tellBegin()
+    await tellBegin()
   })
   registerLast({
-    afterEach: async () => {
-      await tellEnd()
-      await reportIfFailed(context)
-      await suites?.leaveTest(runningTest()?.name ?? 'unknown')
-    },
-    afterAll: leave,
+    afterEach: () =>
+      tellEnd(context, { putBack: async () => await suites?.leaveTest(runningTest()?.name ?? 'unknown') }),
+    afterAll: () => leaveFile(LEAVING),
   })
   // A file whose tests are all skipped runs no hook at all.
-  afterEverything(leave)
+  afterEverything(() => leaveFile({ ...LEAVING, quietly: true }))
 }
 
 /** Jest runs the bodies of concurrent tests before any hook, and beside those of all others. */

@@ -14,8 +14,8 @@ export type Test = Readonly<RunnerTestCase>
 export interface AroundTests extends Pick<Watcher, 'enter' | 'leave'> {
   /** The hooks of the file itself are about to run. */
   begin(file: Block): Promise<void>
-  /** Throws when the test may not run; then `finish` is not called. */
-  prepare(test: Test): Promise<void>
+  /** `isFirst`: nothing of the test has run, no fixture either. Throws when the test may not run; then `finish` is not called. */
+  prepare(test: Test, isFirst: boolean): Promise<void>
   finish(test: Test): Promise<void>
 }
 
@@ -31,11 +31,12 @@ export function aroundTests(on: AroundTests): void {
     begun.delete(test)
     await on.finish(test)
   }
-  const prepare = ({ task, onTestFinished }: Pick<TestContext, 'task' | 'onTestFinished'>): Promise<void> => {
+  const prepare = (context: TestContext): Promise<void> => {
+    const { task, onTestFinished } = context
     const known = begun.get(task)
     if (known) return known.prepared
     const state = {
-      prepared: on.prepare(task).then(
+      prepared: on.prepare(task, isUntouched(context)).then(
         () => {
           // The first to be registered is the last to be called.
           onTestFinished(async () => {
@@ -79,5 +80,24 @@ export function aroundTests(on: AroundTests): void {
     })
     await on.begin(file)
   })
-  beforeEach(async ({ task, onTestFinished }) => await prepare({ task, onTestFinished }))
+  beforeEach(async ({ task }) => await prepare(task.context))
 }
+
+/** What Vitest itself puts into the context of a test. */
+const OWN = new Set([
+  'task',
+  'expect',
+  '_local',
+  'skip',
+  'annotate',
+  'onTestFailed',
+  'onTestFinished',
+  'signal',
+  'recordArtifact',
+  'bench',
+  'benchmark',
+  'log',
+])
+
+/** Whether no fixture has been set up; those with `auto: true` are before all hooks. */
+const isUntouched = (context: object): boolean => Object.keys(context).every((key) => OWN.has(key))

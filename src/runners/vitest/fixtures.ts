@@ -8,9 +8,10 @@ import { test as base, inject, type RunnerTestCase } from 'vitest'
 import { acquireDatabase } from '../../acquire.ts'
 import type { RunContext } from '../../databases/context.ts'
 import type { Database } from '../../databases/database.ts'
+import { endTest } from '../after-test.ts'
+import { testBegins, watchGuards } from '../guards/watch.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
-import { testBegins, testEnds, watchRefusals } from '../refused.ts'
 import {
   currentDatabase,
   enterFile,
@@ -21,7 +22,7 @@ import {
   type WorkerContext,
 } from '../worker.ts'
 import { contextOf } from './injected.ts'
-import { reportIfFailed } from './result.ts'
+import { isFailed, reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 
 interface FileFixtures {
@@ -64,7 +65,7 @@ export const test = base.extend<Fixtures & FileFixtures>({
       if (database) return use({ context, database, running: undefined })
       const running = new OneAtATime<{ readonly name: string }>(context, ({ name }) => name)
       await use({ context, database: await enterFile(context, { slot: slot() }), running })
-      await leaveFile(workerStays)
+      await leaveFile({ stays: workerStays })
     },
     { scope: 'file' },
   ],
@@ -72,12 +73,15 @@ export const test = base.extend<Fixtures & FileFixtures>({
     if (!database) return useOwn(context as RunContext, task, use)
     running?.enter(task)
     assertHeld(currentDatabase())
-    if (running) testBegins(task, task.name)
+    if (running) await testBegins(task, task.name)
     await use(database)
     if (!running?.leave(task)) return
-    await testEnds(task)
-    await reportIfFailed(context, database, task)
-    await resetAfter(database, task.name)
+    await endTest({
+      test: task,
+      failed: isFailed(task),
+      report: () => reportIfFailed(context, database, task),
+      putBack: () => resetAfter(database, task.name),
+    })
   },
 })
 
@@ -91,15 +95,21 @@ async function useOwn(
   if (present) return await use(present)
   printWarnings()
   const database = await acquireDatabase(context, { slot: slot() })
-  watchRefusals(context)
-  testBegins(task, task.name, database)
+  watchGuards(context)
+  await testBegins(task, task.name, database)
   try {
     await use(database)
-    await testEnds(task)
-    await reportIfFailed(context, database, task)
-  } finally {
+  } catch (error) {
     await database.release()
+    throw error
   }
+  await endTest({
+    test: task,
+    failed: isFailed(task),
+    last: true,
+    report: () => reportIfFailed(context, database, task),
+    putBack: () => database.release(),
+  })
 }
 
 export const it = test

@@ -1,13 +1,14 @@
 /** One database for all tests of a file; each starts from what its `beforeAll` hooks have made. */
 import { afterAll } from 'vitest'
+import { endTest } from '../after-test.ts'
+import { fileBegins, hooksBegin, testBegins, wroteLate } from '../guards/watch.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
-import { fileBegins, testBegins, testEnds } from '../refused.ts'
 import { Suites } from '../suites.ts'
 import { enterFile, leaveFile, type WorkerContext } from '../worker.ts'
 import { aroundTests, type Test } from './around-tests.ts'
 import { type Block, pathOf } from './blocks.ts'
-import { reportIfFailed } from './result.ts'
+import { isFailed, reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 import { beforeWorkerEnds } from './worker-end.ts'
 
@@ -16,36 +17,56 @@ export async function useDatabasePerFile(context: WorkerContext, workerStays: bo
   const suites = new Suites<Block>(database, ({ name }) => name)
   const running = new OneAtATime<Test>(context, ({ name }) => name)
 
+  /** Whoever runs next has written nothing yet. */
+  const lookForLateWrites = async (): Promise<void> => {
+    const test = await wroteLate()
+    if (test !== undefined) suites.wroteLate(test)
+  }
+  const beforeHooks = async (): Promise<void> => {
+    await lookForLateWrites()
+    hooksBegin()
+  }
+
   aroundTests({
     async begin(file) {
       fileBegins(file.filepath)
       await suites.enter([file])
     },
-    enter: (block) => suites.enter(pathOf(block)),
-    leave: (block) => suites.leave(pathOf(block), block),
-    async prepare(test) {
+    async enter(block) {
+      await beforeHooks()
+      await suites.enter(pathOf(block))
+    },
+    async leave(block) {
+      await beforeHooks()
+      await suites.leave(pathOf(block), block)
+    },
+    async prepare(test, isFirst) {
       running.enter(test)
       try {
         assertHeld(database)
+        if (isFirst) await lookForLateWrites()
         await suites.at(pathOf((test.suite ?? test.file) as Block))
       } catch (error) {
         running.leave(test)
         throw error
       }
-      testBegins(test, test.name)
+      await testBegins(test, test.name)
     },
     async finish(test) {
       running.leave(test)
-      await testEnds(test)
-      await reportIfFailed(context, database, test)
-      await suites.leaveTest(test.name)
+      await endTest({
+        test,
+        failed: isFailed(test),
+        report: () => reportIfFailed(context, database, test),
+        putBack: () => suites.leaveTest(test.name),
+      })
     },
   })
 
   // Runs after all hooks of the test file: hooks are a stack.
   afterAll(async () => {
-    await leaveFile(workerStays)
+    await leaveFile({ stays: workerStays })
   })
 
-  beforeWorkerEnds(() => leaveFile(false))
+  beforeWorkerEnds(() => leaveFile({ stays: false, quietly: true }))
 }

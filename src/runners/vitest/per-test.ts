@@ -1,19 +1,23 @@
 /** `scope: 'test'`: each test has a database of its own, which goes with it. */
 import { afterAll } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
+import { endTest } from '../after-test.ts'
+import { fileBegins, testBegins } from '../guards/watch.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
-import { fileBegins, testBegins, testEnds } from '../refused.ts'
-import { currentDatabase, enterFile, hideDatabase, leaveFile } from '../worker.ts'
+import { currentDatabase, enterFile, hideDatabase, type Leaving, leaveFile } from '../worker.ts'
 import { aroundTests, type Test } from './around-tests.ts'
-import { reportIfFailed } from './result.ts'
+import { isFailed, reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
 import { beforeWorkerEnds } from './worker-end.ts'
 
 export function useDatabasePerTest(context: RunContext): void {
   const running = new OneAtATime<Test>(context, ({ name }) => name)
-  const leave = async (): Promise<void> => {
-    await leaveFile(false)
-    hideDatabase(context)
+  const leave = async (leaving: Partial<Leaving>): Promise<void> => {
+    try {
+      await leaveFile({ stays: false, ...leaving })
+    } finally {
+      hideDatabase(context)
+    }
   }
   hideDatabase(context)
 
@@ -29,17 +33,23 @@ export function useDatabasePerTest(context: RunContext): void {
         running.leave(test)
         throw error
       })
-      testBegins(test, test.name)
+      await testBegins(test, test.name)
     },
     async finish(test) {
       if (test.concurrent === true) return
-      await testEnds(test)
       const database = currentDatabase()
-      if (database) await reportIfFailed(context, database, test)
-      await leave()
-      running.leave(test)
+      await endTest({
+        test,
+        failed: isFailed(test),
+        last: true,
+        report: async () => database && (await reportIfFailed(context, database, test)),
+        putBack: async () => {
+          await leave({ ofTest: true })
+          running.leave(test)
+        },
+      })
     },
   })
-  afterAll(leave)
-  beforeWorkerEnds(leave)
+  afterAll(() => leave({}))
+  beforeWorkerEnds(() => leave({ quietly: true }))
 }

@@ -3,7 +3,7 @@
  * reads `process.env.DATABASE_URL` while it loads finds it, and puts the database back after each test.
  */
 import { expect, inject } from 'vitest'
-import { nameTestFile } from '../refused.ts'
+import { nameTestFile } from '../guards/watch.ts'
 import { contextOf } from './injected.ts'
 import { useDatabasePerFile } from './per-file.ts'
 import { useDatabasePerTest } from './per-test.ts'

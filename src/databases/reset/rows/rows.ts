@@ -35,6 +35,8 @@ export const rowsReset: ResetStrategy = {
   leavesClean: true,
   untouched: 'not exists (select from testdb.dirty) and not exists (select from testdb.ddl)',
 
+  writtenTables: 'select distinct rel::regclass::text as "table" from testdb.dirty order by 1',
+
   async install(session) {
     await session.query(INSTALL_TRACKER)
   },
