@@ -12,6 +12,7 @@ import {
   markOwn,
   type PoolLimits,
   poolConfig,
+  watchPools,
   whileServerIsFull,
 } from '../postgres/index.ts'
 
@@ -84,7 +85,10 @@ export function openKnex(
   config: Knex.Config,
   clientOf?: (driver: KnexDriver) => ClientClass,
 ): Knex {
-  const instance = loadKnex(projectRoot)(config)
+  const create = loadKnex(projectRoot)
+  // It may have been loaded only now.
+  watchPools()
+  const instance = create(config)
   markOwn(instance.client as object)
   waitWhileFull(instance)
   if (clientOf) {

@@ -68,19 +68,23 @@ function readLock(text: string): AdvisoryLock {
   return { key: objsubid === '2' ? pair.join(', ') : String(single), shared: mode.startsWith('Share') }
 }
 
-/**
- * Ends these sessions and waits until they are gone. Clients and pools of this process get a listener for that: without one it would
- * be an uncaught exception of whatever test runs then. Throws `TESTDB_DATABASE_IN_USE`.
- */
+/** Ends these sessions and waits until they are gone. Throws `TESTDB_DATABASE_IN_USE`. */
 export async function endLeftovers(
   session: Session,
   sessions: readonly Pick<Leftover, 'pid' | 'start'>[],
 ): Promise<void> {
+  for (const { pid } of sessions) await session.query('select pg_terminate_backend($1)', [pid])
+  await waitUntilGone(session, session.target.database, sessions)
+}
+
+/**
+ * Prepares the clients and pools of this process for the end of these sessions: without a listener it would be an uncaught exception
+ * of whatever test runs then.
+ */
+export function expectEnd(sessions: readonly Pick<Leftover, 'pid'>[]): void {
   const pids = sessions.map(({ pid }) => pid)
   for (const client of knownClients()) {
     if (pids.includes(client.processID ?? 0)) client.on('error', () => undefined)
   }
   listenForEnd(pids)
-  for (const pid of pids) await session.query('select pg_terminate_backend($1)', [pid])
-  await waitUntilGone(session, session.target.database, sessions)
 }

@@ -29,20 +29,20 @@ export interface SeenPool {
 class Seen {
   readonly kind: Kind
   readonly #known = new WeakSet<object>()
+  /** Those that tell who takes their clients. */
+  readonly listened = new WeakSet<object>()
   #pools: WeakRef<object>[] = []
 
   constructor(kind: Kind) {
     this.kind = kind
   }
 
-  /** True for a new one. */
-  add(pool: object): boolean {
-    if (this.#known.has(pool)) return false
+  add(pool: object): void {
+    if (this.#known.has(pool)) return
     this.#known.add(pool)
     this.#pools = this.#pools.filter((one) => one.deref() !== undefined)
     this.#pools.push(new WeakRef(pool))
     total.pools++
-    return true
   }
 
   get pools(): object[] {
@@ -139,7 +139,9 @@ function watch(owner: object | undefined, kind: Kind): void {
     if (listener) notesOf<ClientNotes>(client).takenBy = listener.taken(client as DriverClient)
   }
   prototype[kind.method] = function (...args) {
-    if (own.add(this)) kind.onTaken(this as never, onTaken)
+    own.add(this)
+    if (!own.listened.has(this)) kind.onTaken(this as never, onTaken)
+    own.listened.add(this)
     return original.apply(this, args)
   }
 }

@@ -117,13 +117,14 @@ function wrapConnect(): Watch {
     wrapper(...args) {
       let own = args
       let turn: Turn | undefined
+      let greet: (() => void) | undefined
       try {
         const { subscriber } = watch
         const socket = this as Socket
         const destination = destinationOf(args)
         const watched = subscriber !== undefined && socket.encrypted !== true
         const ours = watched && leadsTo(subscriber.address, destination)
-        if (watched && !isOwn(socket)) tellGreeting(socket, { destination, ours, ...subscriber })
+        if (watched && !isOwn(socket)) greet = () => tellGreeting(socket, { destination, ours, ...subscriber })
         if (ours) {
           turn = watch.handshakes.turn(socket)
           listenIn(socket, watch, turn)
@@ -134,7 +135,10 @@ function wrapConnect(): Watch {
         // What can not be watched connects all the same.
       }
       try {
-        return watch.connect.apply(this, own)
+        const result = watch.connect.apply(this, own)
+        // Only now: Node puts its own `write` in the place of any other.
+        greet?.()
+        return result
       } catch (error) {
         // Wrong arguments: there is no connection that could end.
         turn?.over()

@@ -66,6 +66,8 @@ export interface AtTheEnd {
 
 /** Before pools are closed by testdb: clients that were not given back, pools that are open. */
 export async function lookAtPoolsAtTheEnd(verdict: Verdict, { who, of, known, processStays }: AtTheEnd): Promise<void> {
+  // Before a connection is ended here.
+  const open = allOf(of).filter(({ pool }) => !pool.own)
   const isNew = ({ client }: SeenPool['taken'][number]): boolean => !known.taken.has(client)
   const taken = () => allOf(of).flatMap(({ pool }) => pool.taken.filter(isNew).map((one) => ({ ...one, pool })))
   if (verdict.levelOf('checkedOutClient') !== 'off') {
@@ -88,6 +90,5 @@ export async function lookAtPoolsAtTheEnd(verdict: Verdict, { who, of, known, pr
     }
   }
   if (verdict.levelOf('openPool') === 'off') return
-  const open = allOf(of).filter(({ pool }) => !pool.own)
   verdict.raise('openPool', openPool(who, { pools: open.map(placed), processStays }), onceForEachPlace(of))
 }

@@ -5,7 +5,14 @@ import type { WorkerDatabase } from '../../databases/database.ts'
 import { advisoryLock, holdsLocks } from '../../guards/advisory-lock.ts'
 import { idleInTransaction, sitsInTransaction } from '../../guards/idle-in-transaction.ts'
 import { stillWriting } from '../../guards/late-write.ts'
-import { endLeftovers, knownClients, type Leftover, type Session, takeLeftovers } from '../../postgres/index.ts'
+import {
+  endLeftovers,
+  expectEnd,
+  knownClients,
+  type Leftover,
+  type Session,
+  takeLeftovers,
+} from '../../postgres/index.ts'
 import type { Verdict } from './verdict.ts'
 
 /** How long nothing may happen in a transaction until it is one that was left (ms): what is just being ended is gone by then. */
@@ -56,11 +63,15 @@ export async function lookAtSessions(verdict: Verdict, looking: Looking): Promis
   verdict.raise('idleInTransaction', idleInTransaction(who, sitting))
   verdict.raise('advisoryLock', advisoryLock(who, locking))
   known.tell(left.flatMap(keysOf))
+  // Also where it is only a warning: the reset may have to end them.
+  if (verdict.levelOf('idleInTransaction') !== 'off') expectEnd(sitting)
   const ended = [
     ...(verdict.levelOf('idleInTransaction') === 'error' ? sitting : []),
     ...(verdict.levelOf('advisoryLock') === 'error' ? locking : []),
   ]
-  if (ended.length > 0) await endLeftovers(session, ended)
+  if (ended.length === 0) return
+  expectEnd(ended)
+  await endLeftovers(session, ended)
 }
 
 /** What there is before a test: hooks have made it, and it is theirs. */

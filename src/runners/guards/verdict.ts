@@ -54,6 +54,11 @@ export class Verdict {
     if (level === 'error') this.#refusal ??= told ?? explained
   }
 
+  /** What was found of a test when its result was given already: it is the file's. */
+  adopt(late: Verdict): void {
+    this.#errors.push(...late.#errors.splice(0))
+  }
+
   /**
    * Call it when all is put back. Throws what fails the test or the file, `TESTDB_GUARD_FAILED` or `TESTDB_CONNECTION_REFUSED`; of one
    * that has failed by itself it is printed, because its own error says more.

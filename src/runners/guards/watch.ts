@@ -157,13 +157,15 @@ export async function testEnds(test: object, last = false): Promise<Pick<Verdict
   return place.verdict
 }
 
-/** Call it first after a reset, before anybody else may write; true when something has written meanwhile. It is said. */
+/** Call it first after a reset, before anybody else may write; the test's name when something has written meanwhile, which is said. */
 export async function wroteLate(): Promise<string | undefined> {
   const state = store[STATE]
   const place = state?.ended
   if (!state || !place) return undefined
   state.ended = undefined
-  return (await lookForLateWrites(state, place)) ? place.test : undefined
+  const wrote = await lookForLateWrites(state, place)
+  state.places.outside.verdict.adopt(place.verdict)
+  return wrote ? place.test : undefined
 }
 
 export interface FileEnd {

@@ -9,7 +9,7 @@ export interface Block {
   readonly name: string
   readonly parent?: Block
   readonly children: readonly (Block | Test)[]
-  readonly hooks: { readonly type: string }[]
+  readonly hooks: { readonly type: string; readonly fn?: unknown }[]
   readonly mode?: string | null
 }
 
@@ -70,7 +70,10 @@ export function registerLast(hooks: Hooks): void {
 
 /** Registers a hook that runs before those of the test file; call it before `registerLast`. True when there is none before it. */
 export function beforeAnything(check: () => void | Promise<void>): boolean {
-  const before = circusState()?.rootDescribeBlock.hooks.some(({ type }) => type === 'beforeEach') ?? false
+  // Jest has one itself.
+  const isOther = ({ type, fn }: Block['hooks'][number]): boolean =>
+    type === 'beforeEach' && !String(fn).includes('resetModules')
+  const before = circusState()?.rootDescribeBlock.hooks.some(isOther) ?? false
   jestGlobals().beforeEach(check)
   return !before
 }
