@@ -1,6 +1,9 @@
 /** What users get: a database to work with. */
 import type { Knex } from 'knex'
 import type { Pool } from '../postgres/index.ts'
+import type { ReceivedNotification, Subscription, WaitOptions } from './listen-contract.ts'
+
+export type { ListenGap, NextOptions, ReceivedNotification, Subscription, WaitOptions } from './listen-contract.ts'
 
 /** A migrated database that nobody else uses. Closed, with everything opened through it, by `release()` or by the runner. */
 export interface Database extends AsyncDisposable {
@@ -23,6 +26,25 @@ export interface Database extends AsyncDisposable {
   knex(): Knex
   /** The configuration of `knex()`, for code that makes its own instance. */
   knexConfig(): Knex.Config
+  /**
+   * Listens on a channel, as it was sent: `NOTIFY Jobs` without quotes is sent on `jobs`. Everything that is committed after it has
+   * resolved is waiting for `next()`. It ends with the test. Throws `TESTDB_SERVER_LOST`, `TESTDB_CONFIG_INVALID` for a wrong name.
+   *
+   * @example
+   * const jobs = await db.listen('jobs')
+   * await api.post('/jobs', { kind: 'mail' })
+   * const { payload } = await jobs.next()
+   */
+  listen(channel: string): Promise<Subscription>
+  /**
+   * Listens, runs `act`, and waits for a notification, 3 s if `timeoutMs` says nothing else.
+   * Throws `TESTDB_NOTIFICATION_TIMEOUT`, and what `act` throws.
+   *
+   * @example
+   * const sent = await db.waitForNotification('jobs', { act: () => queue.add('mail') })
+   * expect(sent.json()).toEqual({ kind: 'mail' })
+   */
+  waitForNotification(channel: string, options?: WaitOptions): Promise<ReceivedNotification>
   /** Puts the database, and the worker's others, back to the migrated state. Runners call it after each test. Throws `TESTDB_RESET_FAILED`, `TESTDB_LEASE_LOST`. */
   reset(): Promise<void>
   /**

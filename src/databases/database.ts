@@ -1,33 +1,27 @@
 /** The database a test works with: its address, capped connections made on first use, and the way back to the migrated state. */
 import type { Knex } from 'knex'
 import { messageOf, TestDbError } from '../errors.ts'
-import { closeKnex, type KnexDriver, knexConfig, openKnex } from '../pools/knex.ts'
+import { knexConfig } from '../pools/knex.ts'
 import {
-  type ClientClass,
   COMMON_SCHEMA,
   type ConnectionTarget,
-  closePool,
   formatUrl,
   inSchema,
-  markOwn,
-  openPool,
   type Pool,
   type PoolLimits,
   poolConfig,
-  SharedTransaction,
+  type SharedTransaction,
   schemaApplication,
 } from '../postgres/index.ts'
-import { driverClient, OwnWork } from '../postgres/own-work.ts'
 import { type RunContext, testTarget } from './context.ts'
 import type { Checkpoint, Database } from './contract.ts'
+import { Handles } from './handles.ts'
 import type { Lease } from './lease.ts'
+import type { ReceivedNotification, Subscription, WaitOptions } from './listen-contract.ts'
 import { callOnReset } from './on-reset.ts'
 import { rollBack } from './reset/rollback.ts'
 
 export type { Checkpoint, Database } from './contract.ts'
-
-/** How long `release()` waits for connections that a test never gave back, before it cuts them (ms). */
-const CLOSE_GRACE_MS = 2_000
 
 /** Remembered states, as runners need them. */
 export interface Checkpoints {
@@ -46,12 +40,8 @@ export class WorkerDatabase implements Database {
   readonly #limits: PoolLimits
   /** Undefined where all workers share one database. */
   readonly #lease: Lease | undefined
-  #pool: Pool | undefined
-  #knex: Knex | undefined
-  /** What `pool` and `knex()` work in with `reset: 'rollback'`. */
-  #transaction: SharedTransaction | undefined
-  /** What was asked of `pool` and `knex()` and has no answer yet. */
-  readonly #own = new OwnWork()
+  /** What is opened on first use. */
+  readonly #handles: Handles
   #released = false
   /** The worker's further databases; empty for each of those. */
   readonly #others: readonly WorkerDatabase[]
@@ -68,6 +58,15 @@ export class WorkerDatabase implements Database {
     this.url = formatUrl(this.#target.ssl === false ? { ...this.#target, ssl: undefined } : this.#target)
     this.#applicationName = schema === undefined ? `testdb:${context.project}:${slot}` : schemaApplication(schema)
     this.#limits = context.pool
+    this.#handles = new Handles({
+      target: this.#target,
+      limits: this.#limits,
+      applicationName: this.#applicationName,
+      project: context.project,
+      projectRoot: context.projectRoot,
+      rollsBack: this.#rollsBack,
+      knexConfig: () => this.knexConfig(),
+    })
   }
 
   get released(): boolean {
@@ -102,13 +101,7 @@ export class WorkerDatabase implements Database {
 
   get pool(): Pool {
     this.#assertHeld()
-    if (!this.#pool) {
-      const Client = this.#own.counted(this.#shared()?.clientClass() ?? driverClient)
-      const pool = markOwn(openPool(this.#target, this.#limits, this.#applicationName, Client))
-      this.#pool = pool
-      this.#own.watch(() => pool.waitingCount)
-    }
-    return this.#pool
+    return this.#handles.pool
   }
 
   async query<R extends Record<string, unknown>>(
@@ -121,21 +114,23 @@ export class WorkerDatabase implements Database {
 
   knex(): Knex {
     this.#assertHeld()
-    if (!this.#knex) {
-      const shared = this.#shared()
-      const clientOf = ({ Client, types }: KnexDriver): ClientClass =>
-        this.#own.counted(shared?.clientClass(types) ?? Client)
-      const knex = openKnex(this.#context.projectRoot, this.knexConfig(), clientOf)
-      this.#knex = knex
-      this.#own.watch(() => pendingOf(knex))
-    }
-    return this.#knex
+    return this.#handles.knex()
   }
 
   knexConfig(): Knex.Config {
     const config = knexConfig(this.#target, this.#limits, this.#applicationName, this.#context.projectRoot)
     // It is laid over knexfiles, which may have a path of their own.
     return this.#context.schemas && this.#lease ? { ...config, searchPath: [this.#lease.name, COMMON_SCHEMA] } : config
+  }
+
+  async listen(channel: string): Promise<Subscription> {
+    this.#assertHeld()
+    return await this.#handles.listener().listen(channel)
+  }
+
+  waitForNotification(channel: string, options: WaitOptions = {}): Promise<ReceivedNotification> {
+    this.#assertHeld()
+    return this.#handles.listener().waitFor(channel, options)
   }
 
   async reset(): Promise<void> {
@@ -145,16 +140,26 @@ export class WorkerDatabase implements Database {
 
   async #reset(): Promise<void> {
     this.#assertHeld()
-    await this.#own.ended()
-    if (this.#rollsBack) await this.#rollBack(this.#transaction?.level ?? 0)
-    else await this.#lease?.reset()
+    await this.#putBack(
+      () => this.#rollBack(this.#handles.transaction?.level ?? 0),
+      () => this.#lease?.reset(),
+    )
   }
 
   /** A test has ended: forgets the checkpoints above `level` and puts this database back; the others have levels of their own. */
   async resetAfter(test: string, level: number): Promise<void> {
-    await this.#own.ended()
-    if (this.#rollsBack) await this.#rollBack(0, test)
-    else await this.#lease?.rewind(level, test)
+    await this.#putBack(
+      () => this.#rollBack(0, test),
+      () => this.#lease?.rewind(level, test),
+    )
+  }
+
+  async #putBack(rollBack: () => Promise<void>, reset: () => Promise<void> | undefined): Promise<void> {
+    await this.#handles.settle()
+    if (this.#rollsBack) return await rollBack()
+    const before = this.#lease?.session
+    await reset()
+    if (before !== this.#lease?.session) this.#handles.forgetLosses()
   }
 
   /** Somebody else may have it by now; and who would close what is opened? */
@@ -170,15 +175,11 @@ export class WorkerDatabase implements Database {
     return this.#lease?.strategy.name === 'rollback'
   }
 
-  #shared(): SharedTransaction | undefined {
-    if (this.#rollsBack) this.#transaction ??= new SharedTransaction(this.#target, this.#limits, this.#applicationName)
-    return this.#transaction
-  }
-
   async #rollBack(level: number, after?: string): Promise<void> {
     // Asking for the session is what throws when the database is not ours any more.
     const session = this.#lease?.session
-    if (session && this.#transaction) await rollBack(this.#transaction, { session, level, after })
+    const { transaction } = this.#handles
+    if (session && transaction) await rollBack(transaction, { session, level, after })
   }
 
   async checkpoint(): Promise<Checkpoint> {
@@ -193,7 +194,7 @@ export class WorkerDatabase implements Database {
     this.#assertHeld()
     const lease = this.#lease
     if (!lease) throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `the database ${this.name} is shared with others`)
-    const shared = this.#shared()
+    const shared = this.#handles.shared()
     if (shared) return await this.#savepoint(shared)
     return { release: await lease.mark() }
   }
@@ -203,25 +204,15 @@ export class WorkerDatabase implements Database {
       throw new TestDbError('TESTDB_CHECKPOINT_FAILED', `no checkpoint of ${this.name}: ${messageOf(cause)}`, { cause })
     })
     const release = async (): Promise<void> => {
-      const before = this.#transaction?.levelBelow(checkpoint)
+      const before = this.#handles.transaction?.levelBelow(checkpoint)
       if (before !== undefined) await this.#rollBack(before)
     }
     return { release }
   }
 
-  /** Closes the pools that were made on first use; the database stays leased. */
+  /** Closes what was opened on first use; the database stays leased. */
   async closePools(): Promise<void> {
-    const pool = this.#pool
-    const knex = this.#knex
-    this.#pool = undefined
-    this.#knex = undefined
-    this.#own.forget()
-    if (pool) await closePool(pool, CLOSE_GRACE_MS)
-    if (knex) await closeKnex(knex, CLOSE_GRACE_MS)
-    // Last: a pool may still wait for what runs in it.
-    const transaction = this.#transaction
-    this.#transaction = undefined
-    await transaction?.close()
+    await this.#handles.close()
   }
 
   async release(): Promise<void> {
@@ -241,10 +232,4 @@ export class WorkerDatabase implements Database {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.release()
   }
-}
-
-/** Those who wait for a connection of Knex's pool, which is gone when the user has destroyed it. */
-function pendingOf(knex: Knex): number {
-  const { pool } = knex.client as { pool?: { numPendingAcquires(): number } }
-  return pool?.numPendingAcquires() ?? 0
 }

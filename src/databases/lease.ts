@@ -10,10 +10,11 @@
  */
 import { isTestDbError, messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
-import { type Activity, type Session, sessionsOf } from '../postgres/index.ts'
+import type { Activity, Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
 import type { RunContext } from './context.ts'
 import { keepCopy, keepOnce } from './keep.ts'
+import { othersOn } from './listener.ts'
 import { databasePlace, type Place } from './place.ts'
 import type { ResetStrategy, Resettable, TableChanges } from './reset/strategy.ts'
 
@@ -132,7 +133,7 @@ export class Lease implements Resettable {
   }
 
   async outdate(changes: string, after: string | undefined): Promise<void> {
-    const alone = this.#taking || (this.#level === 0 && (await sessionsOf(this.session, this.name)).length === 0)
+    const alone = this.#taking || (this.#level === 0 && (await othersOn(this.session, this.name)).length === 0)
     if (alone || (this.context.onDdl === 'recreate' && this.#level === 0)) return await this.replace()
     if (changes === this.#outdated) return
     this.#outdated = changes

@@ -83,6 +83,14 @@ export class PgMemDatabase implements Database {
     return { client: client as unknown as typeof Knex.Client, connection: {}, pool: { min: 0, max: 10 } }
   }
 
+  async listen(): Promise<never> {
+    throw limit('db.listen()')
+  }
+
+  async waitForNotification(): Promise<never> {
+    throw limit('db.waitForNotification()')
+  }
+
   async reset(): Promise<void> {
     this.#assertHeld()
     this.#rewind(this.#emulation.level, 'a reset')

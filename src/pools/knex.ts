@@ -8,6 +8,7 @@ import { TestDbError } from '../errors.ts'
 import {
   type ClientClass,
   type ConnectionTarget,
+  keepLosses,
   limitsSql,
   markOwn,
   type PoolLimits,
@@ -91,6 +92,7 @@ export function openKnex(
   const instance = create(config)
   markOwn(instance.client as object)
   waitWhileFull(instance)
+  noteLosses(instance)
   if (clientOf) {
     const client = instance.client as { driver: KnexDriver }
     client.driver = Object.create(client.driver, { Client: { value: clientOf(client.driver) } })
@@ -103,6 +105,30 @@ function waitWhileFull(knex: Knex): void {
   const client = knex.client as { acquireRawConnection(): Promise<unknown>; config: Knex.Config }
   const connect = client.acquireRawConnection.bind(client)
   client.acquireRawConnection = () => whileServerIsFull(client.config.acquireConnectionTimeout ?? 0, connect)
+}
+
+/** As for pools of the driver. Knex replaces the connection when it is asked for one; only unused ones count, others are somebody's error. */
+function noteLosses(knex: Knex): void {
+  type Raw = { on(event: 'error', listener: (error: unknown) => void): void }
+  const client = knex.client as {
+    acquireRawConnection(): Promise<Raw>
+    readonly connectionSettings?: { readonly application_name?: string }
+    readonly pool?: { readonly free?: readonly { readonly resource: unknown }[] }
+  }
+  const losses = keepLosses(knex, `Knex's pool "${client.connectionSettings?.application_name ?? ''}"`)
+  const connect = client.acquireRawConnection.bind(client)
+  client.acquireRawConnection = async () => {
+    const connection = await connect()
+    losses.recovered()
+    let noted = false
+    connection.on('error', (error) => {
+      // The end of the socket follows the server's last word.
+      if (noted || !client.pool?.free?.some(({ resource }) => resource === connection)) return
+      noted = true
+      losses.note(error)
+    })
+    return connection
+  }
 }
 
 /** Destroys a Knex instance; a transaction that was never ended would keep `destroy()` waiting for ever, so it is left behind. */

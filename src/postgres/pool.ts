@@ -2,6 +2,7 @@
 // Node's own: tests replace the global ones by fakes that never fire.
 import { clearTimeout, setTimeout } from 'node:timers'
 import pg from 'pg'
+import { keepLosses } from './losses.ts'
 import { whileServerIsFull } from './patience.ts'
 import type { ConnectionTarget } from './target.ts'
 
@@ -79,9 +80,13 @@ export function openPool(
   Client?: new () => pg.ClientBase,
 ): Pool {
   const pool = new pg.Pool({ ...poolConfig(target, limits, applicationName), ...(Client && { Client }) })
-  pool.on('error', () => undefined)
+  const losses = keepLosses(pool, `the pool "${applicationName}"`)
+  pool.on('error', (error) => losses.note(error))
   // The pool listens to idle clients only; one that a test holds when its session is ended would end the process.
-  pool.on('connect', (client) => client.on('error', () => undefined))
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined)
+    losses.recovered()
+  })
   waitWhileFull(pool, limits.acquireMs)
   return pool
 }

@@ -20,6 +20,8 @@ export interface PrivatePostgres {
   readonly admin: ConnectionTarget
   /** Its folder: logs as `log`, the Unix socket, with `tls` the certificate as `server.crt`. */
   readonly home: string
+  /** Ends all sessions, stops the server and starts it again, with the same data on the same port. */
+  restart(): Promise<void>
   /** Stops the server and removes its folder. */
   stop(): Promise<void>
 }
@@ -61,11 +63,18 @@ const SETTINGS = {
   dynamic_shared_memory_type: 'mmap',
 }
 
-/** Starts the server, runs until its stdin ends, then stops it and removes the folder. */
+/** Starts the server, restarts it at each line of its stdin, and when that ends stops it and removes the folder. */
 const WATCHDOG = `
-  "$POSTGRES" "$@" >>log 2>&1 &
-  server=$!
-  cat >/dev/null
+  start() {
+    "$POSTGRES" "$@" >>log 2>&1 &
+    server=$!
+  }
+  start "$@"
+  while read -r line; do
+    kill -INT $server
+    wait $server
+    start "$@"
+  done
   kill -QUIT $server
   wait $server
   rm -rf "$FOLDER"
@@ -131,7 +140,21 @@ export async function startPrivatePostgres(options: PrivatePostgresOptions = {})
   // A test process that has nothing else to do may end.
   watchdog.unref()
   ;(watchdog.stdin as typeof watchdog.stdin & { unref?(): void }).unref?.()
-  return { admin, home, stop }
+  const restart = async (): Promise<void> => {
+    const before = await startTime(admin)
+    watchdog.stdin.write('restart\n')
+    const deadline = Date.now() + 30_000
+    while ((await startTime(admin).catch(() => before)) === before) {
+      if (Date.now() > deadline) throw new Error('the private Postgres did not restart')
+      await delay(20)
+    }
+  }
+  return { admin, home, restart, stop }
+}
+
+async function startTime(admin: ConnectionTarget): Promise<unknown> {
+  await using session = await Session.open(admin, { applicationName: 'test' })
+  return (await session.query('select pg_postmaster_start_time()::text as at')).rows[0]?.at
 }
 
 /** A certificate that nobody has signed but itself; the server insists on a key that is its own and nobody else's. */
