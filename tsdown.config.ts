@@ -7,6 +7,7 @@ const both = {
   migrators: 'src/migrators/index.ts',
   locks: 'src/locks/index.ts',
   pools: 'src/pools/index.ts',
+  notify: 'src/notify/index.ts',
   jest: 'src/runners/jest/global-setup.ts',
   'jest-teardown': 'src/runners/jest/global-teardown.ts',
 }

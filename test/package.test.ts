@@ -155,6 +155,7 @@ describe('loading', () => {
         'testdb/migrators',
         'testdb/locks',
         'testdb/pools',
+        'testdb/notify',
       ]),
     )
   })

@@ -69,13 +69,13 @@ export function readSettings<K extends string>(
 }
 
 /** Wrong options of a function of the application's; `testdb doctor` knows nothing of them. */
-export function invalidOptions(maker: string, problems: readonly string[]): TestDbError {
+export function invalidOptions(maker: string, problems: readonly string[], page = 'docs/locks.md'): TestDbError {
   const count = problems.length === 1 ? '1 problem' : `${problems.length} problems`
   const what = `${count} in the options of ${maker}()\n  ${problems.join('\n  ')}`
   return new TestDbError('TESTDB_CONFIG_INVALID', what, {
     details: { problems },
     fixes: [
-      `Correct the options of ${maker}() that are listed above; docs/locks.md has all of them.`,
+      `Correct the options of ${maker}() that are listed above; ${page} has all of them.`,
       'Run `npx testdb doctor` to see whether the server is up.',
     ],
   })

@@ -4,6 +4,7 @@ export const SQLSTATE = {
   invalidAuthorization: '28000',
   invalidCatalogName: '3D000',
   undefinedTable: '42P01',
+  undefinedSchema: '3F000',
   undefinedFunction: '42883',
   duplicateDatabase: '42P04',
   duplicateTable: '42P07',

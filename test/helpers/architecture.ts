@@ -10,7 +10,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['steps.ts'],
   ['postgres'],
   ['server', 'coordination', 'migrators', 'pools'],
-  ['templates', 'locks', 'guards'],
+  ['templates', 'locks', 'notify', 'guards'],
   ['databases'],
   ['config', 'report'],
   [
