@@ -48,6 +48,7 @@ export function createProgram(terminal: Terminal, exit: (code: number) => void):
 
   const status = command('status', 'show servers, runs, templates, databases and connections', 'status --json')
     .option('--json', 'print JSON')
+    .option('--watch', 'stay, and show what changes')
     .action(async () => exit(await (await import('./status/status.ts')).status(optionsOf(status), terminal)))
 
   const doctor = command('doctor', 'check the whole set-up and say what to type for each problem', 'doctor')

@@ -51,8 +51,8 @@ const only = <T>(all: readonly T[]): T | undefined => (all.length === 1 ? all[0]
 /** A migration may compute this long between two statements (ms). */
 export const IDLE_COUNTS_MS = 60_000
 
-/** testdb's own coordination sessions never migrate. */
-const COORDINATION_APPLICATION = 'testdb coordination'
+/** testdb's own sessions that never migrate: those that coordinate, listen for tests, or watch. */
+const NEVER_MIGRATES = '^testdb (coordination$|watch$|listen:)'
 
 /** The sessions of this database that could hold the lock. A foreign session whose state we may not see could. */
 export async function lockHolders(session: Session, idleCountsMs: number = IDLE_COUNTS_MS): Promise<Activity[]> {
@@ -62,10 +62,10 @@ export async function lockHolders(session: Session, idleCountsMs: number = IDLE_
        from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()
         and (backend_type = 'client backend' or backend_type is null and usename is not null)
-        and application_name is distinct from $1
+        and (application_name ~ $1) is not true
         and (state is distinct from 'idle' or clock_timestamp() - state_change < $2::float * interval '1 millisecond')
       order by backend_start`,
-    [COORDINATION_APPLICATION, idleCountsMs],
+    [NEVER_MIGRATES, idleCountsMs],
   )
   return rows
 }

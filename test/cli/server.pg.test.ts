@@ -3,7 +3,9 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { StatusReport } from '../../src/cli/status/report.ts'
+import { parseUrl, Session } from '../../src/postgres/index.ts'
 import { binaries, CLUSTER } from '../helpers/packages.ts'
+import { eventually } from '../helpers/wait.ts'
 import { type CliLab, openCliLab, PROJECT, type Running } from './lab.ts'
 
 let lab: CliLab
@@ -42,7 +44,11 @@ const passwords = (): string[] =>
 
 test('a server that was never started: reading commands start nothing and are content', async () => {
   expect(await cli('status')).toEqual({ code: 0, stdout: 'server       embedded, never started\n', stderr: '' })
-  const nothing = { connections: null, problem: null, runs: [], templates: [], databases: [], schemas: [] }
+  const nothing = {
+    ...{ connections: null, problem: null, runs: [], templates: [], databases: [], schemas: [] },
+    activity: { queries: [], transactions: [] },
+    waits: { runs: [], followers: [], blocked: [] },
+  }
   const server = {
     kind: 'embedded',
     running: false,
@@ -171,6 +177,92 @@ test('reset --all drops what is idle in this project only', async () => {
   expect(stdout).toMatch(
     /testdb_shop_\d+: dropped\ntestdb_t_\w+: dropped\ntestdb_other_\d+: knex_migrations_lock is fine/,
   )
+})
+
+test('status names the oldest queries and transactions, and who is blocked by whom', async () => {
+  const running = await liveRun()
+  const leased = ({ lease }: { readonly lease: object | null }): boolean => lease !== null
+  const database = (await statusJson()).servers[0]?.databases.find(leased)
+  const url = (await cli('url', database?.name ?? '')).stdout.trim()
+  const open = (applicationName: string) => Session.open(parseUrl(url), { applicationName })
+  const [holder, waiter, secret] = [await open('holder'), await open('waiter'), await open('secret')]
+  await holder.query('begin; lock table users')
+  const waiting = waiter.query('select * from users')
+  const sleeping = secret.query(`select pg_sleep(60), 'password=geheim'`)
+  const ended = Promise.allSettled([waiting, sleeping])
+  const server = await eventually('the query is a slow one', async () => {
+    const [one] = (await statusJson()).servers
+    return one?.activity.queries.filter(({ durationMs }) => durationMs > 1_000).length === 2 ? one : undefined
+  })
+  expect(server.databases.find(leased)).toMatchObject({
+    connections: 4,
+    connectionLimit: 24,
+    percent: 17,
+    severity: 'ok',
+  })
+  const blocking = {
+    pid: holder.backendPid,
+    applicationName: 'holder',
+    state: 'idle in transaction',
+    query: 'begin; lock table users',
+  }
+  expect(server.waits).toMatchObject({
+    runs: [],
+    followers: [],
+    blocked: [{ pid: waiter.backendPid, query: 'select * from users', waitingMs: expect.any(Number), by: [blocking] }],
+  })
+  expect(server.activity.transactions[0]).toMatchObject(blocking)
+  expect(server.activity.queries.find(({ pid }) => pid === secret.backendPid)).toMatchObject({ query: null })
+  const { stdout } = await cli('status')
+  expect(stdout).toMatch(
+    /oldest queries \(2\)\n {2}[\d.]+ s, (warning|critical) · pid \d+ \(waiter\) · testdb_shop_\d+ · active: select/,
+  )
+  expect(stdout).toMatch(
+    /oldest transactions \(3\)\n {2}[\d.]+ s · pid \d+ \(holder\) · testdb_shop_\d+ · idle in transaction: begin/,
+  )
+  expect(stdout).toMatch(
+    /waits \(1\)\n {2}pid \d+ \(waiter\) .* blocked by pid \d+ \(holder\) .*: begin; lock table users\n/,
+  )
+  expect(stdout + JSON.stringify(server)).not.toContain('geheim')
+  await Promise.all([holder, waiter, secret].map((session) => session.close()))
+  await ended
+  await endOf(running)
+})
+
+test('status --watch shows what changes over one session, and goes on when the server stops and comes back', async () => {
+  const [watching, lines] = [
+    ['status', '--watch'],
+    ['status', '--watch', '--json'],
+  ].map((args) => lab.start(args, { cwd: root }))
+  if (!watching || !lines) throw new Error('two were started')
+  await Promise.all([watching.says('runs (0)'), lines.says('"runs":[]')])
+  const running = await liveRun()
+  await watching.says(`pid ${running.child.pid} on `)
+  const [server] = (await statusJson()).servers
+  // A look of its own counts itself not, and the lease, the run, the two that watch.
+  const url = new URL((await cli('url', server?.databases[0]?.name ?? '')).stdout.trim())
+  await using session = await Session.open(parseUrl(url.href), { applicationName: 'test' })
+  const names = `select application_name from pg_stat_activity where application_name like 'testdb watch%'`
+  expect((await session.query(names)).rows).toHaveLength(2)
+  await session.close()
+  await endOf(running)
+  expect(await cli('down', '--force')).toMatchObject({ code: 0 })
+  await Promise.all([watching.says(', not running'), lines.says('"running":false')])
+  expect(await cli('up')).toMatchObject({ code: 0 })
+  await watching.says('kept by `testdb up`')
+  const ends = (['SIGTERM', 'SIGINT'] as const).map((signal, n) => ([watching, lines][n] as Running).child.kill(signal))
+  expect(ends).toEqual([true, true])
+  const [plain, json] = await Promise.all([watching.ended, lines.ended])
+  expect([plain.code, plain.stderr, json.code, json.stderr]).toEqual([0, '', 0, ''])
+  // Blocks that have not changed are not repeated, ages alone are no change.
+  const blocks = plain.stdout.split(/^-- \d\d:\d\d:\d\d\n/m).slice(1)
+  expect(blocks[0]).toMatch(/^server .*\nconnections .*\nruns \(0\)\n/)
+  expect(blocks.slice(1).filter((block) => block.startsWith('server'))).toHaveLength(2)
+  const reports = json.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as StatusReport)
+  expect(reports.some(({ servers }) => servers[0]?.runs.length === 1)).toBe(true)
 })
 
 test('down --force stops the server although a run is alive, and is content when it is stopped', async () => {

@@ -1,6 +1,7 @@
 /** The status for people: one block per server, one line per thing. */
 import { formatDuration, oneLine, plural } from '../../report/format.ts'
 import type { Terminal } from '../terminal.ts'
+import { describeActivity, mark } from './print-activity.ts'
 import type {
   Connections,
   DatabaseStatus,
@@ -43,9 +44,13 @@ function printServer(server: ServerStatus, terminal: Terminal): void {
   )
   // A row without a database is only a memory: of what was pruned, or of a build that has not begun.
   section('templates', templates.filter(({ state }) => state !== 'missing').map(describeTemplate))
-  section('databases', databases.map(describeDatabase))
+  section(
+    'databases',
+    databases.map((one) => describeDatabase(one, terminal)),
+  )
   // Only who uses them wants to hear of them.
   if (schemas.length > 0) section('schemas', schemas.map(describeSchema))
+  for (const [title, lines] of describeActivity(server, terminal)) if (lines.length > 0) section(title, lines)
 }
 
 function describePart({ connections, slots, connectionLimit, waiting }: RunStatus): string {
@@ -77,11 +82,8 @@ function describeServer({ kind, running, version, place, embedded, container }: 
   return [`embedded ${name} on ${place}`, `pid ${embedded.pid}`, supervisor, ...kept, data].join(' · ')
 }
 
-function paint({ used, max, percent, severity }: Connections, { colours }: Terminal): string {
-  const text = `${used} of ${max} (${percent} %)`
-  if (severity === 'ok') return text
-  return (severity === 'warning' ? colours.yellow : colours.red)(`${text}, ${severity}`)
-}
+const paint = ({ used, max, percent, severity }: Connections, terminal: Terminal): string =>
+  mark(`${used} of ${max} (${percent} %)`, severity, terminal)
 
 function describeTemplate(template: TemplateStatus): string {
   const { name, project, migrations, buildMs, lastUsed, bytes } = template
@@ -104,13 +106,13 @@ function describeState({ state, leader, step, error }: TemplateStatus): string {
   return leader.alive ? `building by ${who}${at}` : `abandoned by ${who}${at}`
 }
 
-function describeDatabase(database: DatabaseStatus): string {
-  const { name, template, state, lease, bytes, connections, connectionLimit } = database
+function describeDatabase(database: DatabaseStatus, terminal: Terminal): string {
+  const { name, template, state, lease, bytes, connections, connectionLimit, severity } = database
   const held = lease === null ? 'idle' : `leased by session ${lease.backendPid} (${lease.applicationName})`
   return [
     `${name} · of ${template}`,
     state === 'ready' ? held : state,
-    `${connections}${connectionLimit === null ? '' : ` of ${connectionLimit}`} connections`,
+    mark(`${connections}${connectionLimit === null ? '' : ` of ${connectionLimit}`} connections`, severity, terminal),
     ...sizeOf(bytes),
   ].join(' · ')
 }

@@ -1,7 +1,15 @@
 /** What status reads from a server. Every statement is a single look: nothing is locked, nothing is written. */
 import { isBeingBuilt } from '../../coordination/index.ts'
 import { LOCK_SPACE, type Session } from '../../postgres/index.ts'
-import { type Connections, type DatabaseStatus, measure, type SchemaStatus, type TemplateStatus } from './report.ts'
+import {
+  type Connections,
+  type DatabaseStatus,
+  measure,
+  type RunStatus,
+  type SchemaStatus,
+  type TemplateStatus,
+  type WaitsStatus,
+} from './report.ts'
 
 /** The size of the database `oid`; without the right to connect it is not told. Null when it has just been dropped. */
 const SIZE = `case when has_database_privilege(p.oid, 'connect') then pg_database_size(p.oid) end::float8`
@@ -34,7 +42,7 @@ export async function readTemplates(session: Session): Promise<TemplateStatus[]>
 }
 
 export async function readDatabases(session: Session): Promise<DatabaseStatus[]> {
-  const { rows } = await session.query<DatabaseStatus>(
+  const { rows } = await session.query<Omit<DatabaseStatus, 'percent' | 'severity'>>(
     `select d.name, t.name as template, t.project, d.state, d.run_id as "runId", ${SIZE} as bytes,
             nullif(p.datconnlimit, -1) as "connectionLimit",
             (select count(*) from pg_stat_activity a where a.datid = p.oid and a.backend_type = 'client backend')::int as connections,
@@ -47,7 +55,31 @@ export async function readDatabases(session: Session): Promise<DatabaseStatus[]>
       order by t.project, d.id`,
     [LOCK_SPACE.lease],
   )
-  return rows
+  return rows.map((row) => {
+    if (row.connectionLimit === null) return { ...row, percent: null, severity: 'ok' }
+    const { percent, severity } = measure(row.connections, row.connectionLimit)
+    return { ...row, percent, severity }
+  })
+}
+
+/** Who of the runs waits for connections, and who for somebody's migrations. */
+export async function readWaits(
+  session: Session,
+  runs: readonly RunStatus[],
+  templates: readonly TemplateStatus[],
+): Promise<Pick<WaitsStatus, 'runs' | 'followers'>> {
+  const { rows: waiting } = await session.query<WaitsStatus['runs'][number]>(
+    `select id, project, extract(epoch from clock_timestamp() - waiting_since)::float8 * 1000 as "waitingMs"
+       from testdb.runs where waiting_since is not null order by waiting_since`,
+  )
+  const followers = runs.flatMap(({ id, project, pid, host, templateId }) => {
+    const template = templates.find((one) => one.id === templateId && one.state === 'building')
+    const { leader } = template ?? {}
+    if (!template || !leader || (leader.pid === pid && leader.host === host)) return []
+    return [{ id, project, template: template.name, leader: { pid: leader.pid, host: leader.host } }]
+  })
+  // A run that was killed while it waited has left its row.
+  return { runs: waiting.filter(({ id }) => runs.some((run) => run.id === id)), followers }
 }
 
 export async function readSchemas(session: Session): Promise<SchemaStatus[]> {

@@ -1,5 +1,6 @@
 /** The stable shape of `testdb status --json`. Keys are added in later versions, never renamed or removed. */
 import type { MigrationStep } from '../../events.ts'
+import { CONNECTIONS_PERCENT, type Severity, severityOf } from '../../pools/thresholds.ts'
 
 export interface StatusReport {
   readonly project: string
@@ -24,6 +25,44 @@ export interface ServerStatus {
   readonly templates: readonly TemplateStatus[]
   readonly databases: readonly DatabaseStatus[]
   readonly schemas: readonly SchemaStatus[]
+  readonly activity: ActivityStatus
+  readonly waits: WaitsStatus
+}
+
+/** A session on one of the databases that testdb knows on this server. */
+export interface SessionStatus {
+  readonly pid: number
+  readonly applicationName: string
+  readonly user: string | null
+  readonly database: string | null
+  readonly state: string | null
+  /** Its statement, or its last; null when the asking role may not see it, and when it mentions a password. */
+  readonly query: string | null
+}
+
+/** The oldest first, five of each at most. */
+export interface ActivityStatus {
+  readonly queries: readonly (SessionStatus & { readonly durationMs: number; readonly severity: Severity })[]
+  readonly transactions: readonly (SessionStatus & { readonly durationMs: number })[]
+}
+
+export interface WaitsStatus {
+  /** Runs that wait for their part of the server's connections. */
+  readonly runs: readonly { readonly id: number; readonly project: string; readonly waitingMs: number }[]
+  /** Runs that wait for the process that builds their template. */
+  readonly followers: readonly {
+    readonly id: number
+    readonly project: string
+    readonly template: string | null
+    readonly leader: { readonly pid: number; readonly host: string }
+  }[]
+  readonly blocked: readonly BlockedStatus[]
+}
+
+/** A session that waits for a lock, and those who are in its way. */
+export interface BlockedStatus extends SessionStatus {
+  readonly waitingMs: number
+  readonly by: readonly SessionStatus[]
 }
 
 export interface EmbeddedDetails {
@@ -44,7 +83,7 @@ export interface ContainerDetails {
   readonly log: string
 }
 
-export type Severity = 'ok' | 'warning' | 'critical'
+export type { Severity }
 
 export interface Connections {
   readonly used: number
@@ -99,6 +138,9 @@ export interface DatabaseStatus {
   readonly bytes: number | null
   readonly connections: number
   readonly connectionLimit: number | null
+  /** Connections against that limit; null without one. */
+  readonly percent: number | null
+  readonly severity: Severity
 }
 
 /** What stands for a worker's database with `isolation: 'schema'`. */
@@ -113,11 +155,7 @@ export interface SchemaStatus {
   readonly runId: number | null
 }
 
-const WARNING_PERCENT = 80
-const CRITICAL_PERCENT = 95
-
 export function measure(used: number, max: number): Connections {
   const percent = Math.round((used / max) * 100)
-  const severity = percent >= CRITICAL_PERCENT ? 'critical' : percent >= WARNING_PERCENT ? 'warning' : 'ok'
-  return { used, max, percent, severity }
+  return { used, max, percent, severity: severityOf(percent, CONNECTIONS_PERCENT) }
 }

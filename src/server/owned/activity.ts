@@ -10,6 +10,9 @@ import type { Session } from '../../postgres/index.ts'
 /** From attaching to the first session a busy machine takes tens of milliseconds; this is two orders more. */
 const ATTACH_GRACE_MS = 3_000
 
+/** The name of a session that only looks: `testdb status --watch` does not keep a server up that nobody uses. */
+export const WATCHER = 'testdb watch'
+
 export class Activity {
   #idleMs: number
   #lastSession = performance.now()
@@ -32,7 +35,8 @@ export class Activity {
   async isNeeded(session: Session, stateFile: string): Promise<boolean> {
     const { rows } = await session.query<{ count: number }>(
       `select count(*)::int as count from pg_stat_activity
-        where backend_type = 'client backend' and pid <> pg_backend_pid()`,
+        where backend_type = 'client backend' and pid <> pg_backend_pid() and application_name <> $1`,
+      [WATCHER],
     )
     const stats = await stat(stateFile).catch(() => undefined)
     const now = performance.now()
