@@ -5,7 +5,9 @@ import { resolveConfig } from './config/resolve.ts'
 import type { RunContext } from './databases/context.ts'
 import { type Database, WorkerDatabase } from './databases/database.ts'
 import { subscribe } from './events.ts'
+import { observeConfig } from './observe.ts'
 import { PgMemRun } from './pg-mem-run.ts'
+import { isLogged } from './report/observe.ts'
 import { showWaiting } from './report/progress.ts'
 import type { DatabasePart } from './run-budget.ts'
 import { startRun } from './start-run.ts'
@@ -32,7 +34,18 @@ export interface TestDb extends AsyncDisposable {
  */
 export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> {
   const config = await resolveConfig({ options })
-  if (config.server.kind === 'pg-mem') return await createPgMemTestDb(config)
+  const endObserving = observeConfig(config)
+  try {
+    return config.server.kind === 'pg-mem'
+      ? await createPgMemTestDb(config, endObserving)
+      : await createServerTestDb(config, endObserving)
+  } catch (error) {
+    endObserving()
+    throw error
+  }
+}
+
+async function createServerTestDb(config: ResolvedConfig, endObserving: () => void): Promise<TestDb> {
   // A script has no progress of ours, but it should not stand still without a word.
   const endWaiting = showWaiting()
   const run = await startRun(config, { runner: 'createTestDb', slots: 1 }).finally(endWaiting)
@@ -49,7 +62,7 @@ export async function createTestDb(options: TestDbConfig = {}): Promise<TestDb> 
       await Promise.all(held.map((database) => database.release()))
     } finally {
       parts.clear()
-      await run.close()
+      await run.close().finally(endObserving)
     }
   }
   return {
@@ -76,13 +89,15 @@ function withPart({ others = [], ...context }: RunContext, part: DatabasePart): 
 }
 
 /** Each database is one of its own in this process. */
-async function createPgMemTestDb(config: ResolvedConfig): Promise<TestDb> {
+async function createPgMemTestDb(config: ResolvedConfig, endObserving: () => void): Promise<TestDb> {
   // What this kind can not do has to be said, in a script too.
-  const quiet = subscribe('warning.raised', ({ message }) => void process.stderr.write(`testdb: ${message}\n`))
+  const quiet = subscribe('warning.raised', ({ message }) => {
+    if (!isLogged()) process.stderr.write(`testdb: ${message}\n`)
+  })
   const run = await PgMemRun.start(config).finally(quiet)
   const held = new Set<Database>()
   const close = async (): Promise<void> => {
-    await Promise.all([...held].map((database) => database.release()))
+    await Promise.all([...held].map((database) => database.release())).finally(endObserving)
   }
   return {
     async acquire() {

@@ -59,6 +59,10 @@ export class PgMemRun {
     return run
   }
 
+  get config(): ResolvedConfig {
+    return this.#config
+  }
+
   get context(): PgMemContext {
     if (!this.#context) throw new Error('bug: the run has no database yet')
     return this.#context

@@ -1,6 +1,7 @@
 /** Finds the project and its configuration: `testdb.config.*` beside the nearest package.json, or that file's `testdb` key. */
 import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
+import { Module } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
@@ -74,7 +75,7 @@ async function readProject(root: string, file: string): Promise<Project> {
 async function importConfig(file: string): Promise<unknown> {
   try {
     // Loaded here and not above: most projects need no configuration file, and c12 is the slowest import of testdb.
-    const c12 = await import('c12')
+    const c12 = await importC12()
     const root = dirname(file)
     const { config } = await c12.loadConfig({
       name: 'testdb',
@@ -98,6 +99,17 @@ async function importConfig(file: string): Promise<unknown> {
     return config
   } catch (error) {
     throw loadFailed(file, error)
+  }
+}
+
+/** Jest's sandbox can not load ES modules. What it has for `Module` inherits from Node's own, whose `require` takes them, too. */
+async function importC12(): Promise<typeof import('c12')> {
+  try {
+    return await import('c12')
+  } catch (error) {
+    const native = Object.getPrototypeOf(Module) as Partial<typeof Module>
+    if (!native.createRequire) throw error
+    return native.createRequire(import.meta.url)('c12') as typeof import('c12')
   }
 }
 

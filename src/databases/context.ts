@@ -38,6 +38,8 @@ export interface RunContext {
   readonly connectionLimit: number
   /** The run's folder in the file system, where its workers take notes; undefined where each worker leases once. */
   readonly folder?: string
+  /** The configuration file, if a worker has to load it for its `logger` and `onEvent`. */
+  readonly observers?: string | undefined
   /** Variables that get the URL; false: the environment is left alone. */
   readonly env: readonly string[] | false
 }

@@ -22,6 +22,8 @@ export interface PgMemContext {
   readonly reset: 'rows' | 'none'
   readonly scope: 'worker' | 'file'
   readonly shared?: undefined
+  /** As with a server. */
+  readonly observers?: string | undefined
 }
 
 export const isPgMem = (context: object): context is PgMemContext => 'statements' in context

@@ -2,6 +2,7 @@
 import { type EventName, type Events, type MigrationStep, subscribe } from '../events.ts'
 import { plainDisplay, type Tone, terminalDisplay } from './display.ts'
 import { formatDuration, plural } from './format.ts'
+import { isLogged } from './observe.ts'
 
 export interface ProgressOptions {
   /** Never stdout: reporters that write JSON there share it with us. @default process.stderr */
@@ -121,7 +122,9 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     const healed = `healed the stuck lock ${table} in ${database} (${found})`
     once(healed, healed, 'warning')
   })
-  on('warning.raised', ({ message }) => once(message, `warning: ${message}`, 'warning'))
+  on('warning.raised', ({ message }) => {
+    if (!isLogged()) once(message, `warning: ${message}`, 'warning')
+  })
 
   return () => {
     for (const end of endings.splice(0)) end()

@@ -10,7 +10,7 @@ import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
 import { callOnReset } from '../databases/on-reset.ts'
 import { isPgMem, type PgMemContext, PgMemDatabase } from '../databases/pg-mem-database.ts'
-import { subscribe } from '../events.ts'
+import { observeInWorker } from '../observe.ts'
 import { fileEnds, watchGuards } from './guards/watch.ts'
 
 const STATE = Symbol.for('testdb.worker')
@@ -52,7 +52,7 @@ export async function enterFile(context: WorkerContext, options: EnterOptions): 
     store[STATE] = undefined
     await before.database.release()
   }
-  printWarnings()
+  await observeInWorker(context.observers)
   if (isPgMem(context)) {
     const database = new PgMemDatabase(context)
     store[STATE] = { database, context, inUse: true }
@@ -138,12 +138,3 @@ const templatesOf = ({ template, others = [] }: RunContext): (number | undefined
   template?.id,
   ...others.map((other) => other.template?.id),
 ]
-
-let printing = false
-
-/** Warnings of a worker go to stderr at once: runners show them beside the test that caused them. */
-export function printWarnings(): void {
-  if (printing) return
-  printing = true
-  subscribe('warning.raised', ({ message }) => void process.stderr.write(`testdb: ${message}\n`))
-}

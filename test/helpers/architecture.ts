@@ -17,6 +17,7 @@ export const LAYERS: readonly (readonly string[])[] = [
     'testdb.ts',
     'pg-mem-run.ts',
     'acquire.ts',
+    'observe.ts',
     'run-folder.ts',
     'run-budget.ts',
     'run-template.ts',

@@ -9,6 +9,7 @@ import { dirname, join, resolve } from 'node:path'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError } from '../../errors.ts'
 import { chooseMigrator } from '../../migrators/detect.ts'
+import { fileWithObservers, observeConfig } from '../../observe.ts'
 import { type AnyRun, startAnyRun } from '../../pg-mem-run.ts'
 import { showProgress } from '../../report/progress.ts'
 import type { Workers } from '../../run-budget.ts'
@@ -26,40 +27,56 @@ interface GlobalConfig {
 export default async function globalSetup(all: GlobalConfig, first: { readonly rootDir: string }): Promise<void> {
   const endProgress = showProgress()
   const runs: AnyRun[] = []
+  const observing: (() => void)[] = []
+  const endObserving = (): void => {
+    for (const end of observing) end()
+  }
   try {
     await activeRuns.close()
     const folder = makeRunFolder()
     const published: Published[] = []
     for (const root of rootsOf(all, first.rootDir)) {
-      const started = await start(root, { isFirst: root === first.rootDir, all, runs })
+      const started = await start(root, { isFirst: root === first.rootDir, all, runs, observing })
       if ('failed' in started) published.push({ root, failed: started.failed })
       else {
         const notes = join(folder.path, String(runs.push(started.run)))
         mkdirSync(notes)
-        published.push({ root, context: { ...started.run.context, folder: notes } })
+        const observers = fileWithObservers(started.run.config)
+        published.push({ root, context: { ...started.run.context, folder: notes, observers } })
       }
     }
     const retract = publishRuns(published, folder.path)
     const end = (): void => {
       retract()
       folder.remove()
+      endObserving()
     }
     activeRuns.set({ runs, retract: end })
   } catch (error) {
     for (const run of runs) await run.close()
+    endObserving()
     throw error
   } finally {
     endProgress()
   }
 }
 
+interface Start {
+  readonly isFirst: boolean
+  readonly all: GlobalConfig
+  readonly runs: readonly AnyRun[]
+  /** Gets what ends the observing of this root's configuration. */
+  readonly observing: (() => void)[]
+}
+
 /** Only a project without migrations may go without a run, if it is not the only one. */
 async function start(
   root: string,
-  { isFirst, all, runs }: { readonly isFirst: boolean; readonly all: GlobalConfig; readonly runs: readonly AnyRun[] },
+  { isFirst, all, runs, observing }: Start,
 ): Promise<{ readonly run: AnyRun } | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
   try {
     const config = await resolveConfig({ cwd: root })
+    observing.push(observeConfig(config))
     // No server is started for a project that has nothing to put on it.
     if (!isFirst && !config.migrator) await chooseMigrator(config.root, config.environment)
     return { run: await startAnyRun(config, { runner: 'jest', ...workersOf(all), beside: runs }) }

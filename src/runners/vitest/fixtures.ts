@@ -8,19 +8,12 @@ import { test as base, inject, type RunnerTestCase } from 'vitest'
 import { acquireDatabase } from '../../acquire.ts'
 import type { RunContext } from '../../databases/context.ts'
 import type { Database } from '../../databases/database.ts'
+import { observeInWorker } from '../../observe.ts'
 import { endTest } from '../after-test.ts'
 import { testBegins, watchGuards } from '../guards/watch.ts'
 import { assertHeld } from '../held.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
-import {
-  currentDatabase,
-  enterFile,
-  type HeldDatabase,
-  leaveFile,
-  printWarnings,
-  resetAfter,
-  type WorkerContext,
-} from '../worker.ts'
+import { currentDatabase, enterFile, type HeldDatabase, leaveFile, resetAfter, type WorkerContext } from '../worker.ts'
 import { contextOf } from './injected.ts'
 import { isFailed, reportIfFailed } from './result.ts'
 import { slot } from './slot.ts'
@@ -93,7 +86,7 @@ async function useOwn(
 ): Promise<void> {
   const present = task.concurrent === true ? undefined : currentDatabase()
   if (present) return await use(present)
-  printWarnings()
+  await observeInWorker(context.observers)
   const database = await acquireDatabase(context, { slot: slot() })
   watchGuards(context)
   await testBegins(task, task.name, database)

@@ -8,6 +8,7 @@
 import type { TestProject, Vitest } from 'vitest/node'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
+import { fileWithObservers, observeConfig } from '../../observe.ts'
 import { type AnyRun, startAnyRun } from '../../pg-mem-run.ts'
 import { showProgress } from '../../report/progress.ts'
 import { makeRunFolder, type RunFolder } from '../../run-folder.ts'
@@ -15,11 +16,17 @@ import { workersOf } from './max-workers.ts'
 import type { Provided } from './provided.ts'
 
 interface ActiveRun {
+  readonly observing: Observing
   readonly started: Promise<AnyRun>
   readonly folder: RunFolder
   users: number
   /** A look at the migrations that is under way: the projects that share the run ask for it at the same time. */
   refreshing?: Promise<Failure | undefined> | undefined
+}
+
+/** Set when the configuration is known. */
+interface Observing {
+  end?: () => void
 }
 
 type Failure = Extract<Provided, { failed: unknown }>['failed']
@@ -30,7 +37,7 @@ const store = globalThis as { [RUNS]?: WeakMap<Vitest, Map<string, ActiveRun>> }
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const runs = runsOf(project.vitest)
   const root = project.config.root
-  const active = runs.get(root) ?? { started: start(project, [...runs.values()]), folder: makeRunFolder(), users: 0 }
+  const active = runs.get(root) ?? begin(project, [...runs.values()])
   active.users++
   runs.set(root, active)
   const leave = async (): Promise<void> => {
@@ -38,6 +45,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     runs.delete(root)
     active.folder.remove()
     await (await active.started).close()
+    active.observing.end?.()
   }
   let run: AnyRun
   try {
@@ -45,6 +53,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   } catch (error) {
     runs.delete(root)
     active.folder.remove()
+    active.observing.end?.()
     if (!hasTestsOfItsOwn(project) && isTestDbError(error) && error.code === 'TESTDB_MIGRATOR_MISSING') {
       project.provide('testdb', { failed: failureOf(error) })
       return async () => undefined
@@ -52,7 +61,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
     throw error
   }
   const workerStays = staysForFurtherFiles(project)
-  const provided = (): Provided => ({ context: { ...run.context, folder: active.folder.path }, workerStays })
+  const observers = fileWithObservers(run.config)
+  const provided = (): Provided => ({
+    context: { ...run.context, folder: active.folder.path, observers },
+    workerStays,
+  })
   project.provide('testdb', provided())
   project.onTestsRerun(async () => {
     active.refreshing ??= refresh(run).finally(() => {
@@ -85,12 +98,18 @@ function runsOf(vitest: Vitest): Map<string, ActiveRun> {
   return known
 }
 
-async function start(project: TestProject, earlier: readonly ActiveRun[]): Promise<AnyRun> {
+function begin(project: TestProject, earlier: readonly ActiveRun[]): ActiveRun {
+  const observing: Observing = {}
+  return { started: start(project, earlier, observing), folder: makeRunFolder(), users: 0, observing }
+}
+
+async function start(project: TestProject, earlier: readonly ActiveRun[], observing: Observing): Promise<AnyRun> {
   const endProgress = showProgress()
   try {
     const config = await resolveConfig({ cwd: project.config.root })
     if (config.server.kind === 'pg-mem') assertLoadable(project)
     const workers = workersOf(project, config.scope)
+    observing.end = observeConfig(config)
     return await startAnyRun(config, { runner: 'vitest', ...workers, beside: await begun(earlier) })
   } finally {
     endProgress()

@@ -1,0 +1,131 @@
+/**
+ * Who hears what testdb says: loggers, listeners, and stderr where there is no logger. Each of them once in a process, however
+ * many copies of this module there are (setup file and fixtures, a sandbox for each test file in Jest, several runs).
+ *
+ * Nobody who listens can fail a test: what they throw is said once, and forgotten.
+ */
+import { channel } from 'node:diagnostics_channel'
+import { messageOf } from '../errors.ts'
+import { type EventName, type Events, subscribe } from '../events.ts'
+
+export interface Observers {
+  readonly logger?:
+    | { info(message: string): void; warn(message: string): void; error(message: string): void }
+    | undefined
+  /** Takes an event with its name. */
+  readonly onEvent?: ((event: never) => unknown) | undefined
+}
+
+interface Seat {
+  readonly observers: Observers
+  users: number
+  end: () => void
+}
+
+/** Kept on a channel of Node's, the one thing that all copies share; a channel lives as long as somebody has subscribed. */
+const SEATS = Symbol.for('testdb.observers')
+const place = channel('testdb:warning.raised') as object as { [SEATS]?: Map<unknown, Seat> }
+place[SEATS] ??= new Map()
+const seats = place[SEATS]
+
+const NAMES = Object.keys({
+  'server.chosen': true,
+  'server.starting': true,
+  'server.started': true,
+  'migrator.detected': true,
+  'leader.elected': true,
+  'leader.waiting': true,
+  'migration.started': true,
+  'migration.finished': true,
+  'seed.started': true,
+  'template.built': true,
+  'template.reused': true,
+  'template.failed': true,
+  'database.created': true,
+  'database.acquired': true,
+  'database.reset': true,
+  'database.released': true,
+  'database.pruned': true,
+  'budget.waiting': true,
+  'budget.reserved': true,
+  'lock.waiting': true,
+  'lock.healed': true,
+  'step.reached': true,
+  'warning.raised': true,
+  'finding.raised': true,
+  'connection.recovered': true,
+  'file.started': true,
+  'file.finished': true,
+} satisfies Record<EventName, true>) as EventName[]
+
+/** True when what testdb says goes to a logger, and so not to stderr. */
+export const isLogged = (): boolean => [...seats.values()].some(({ observers }) => observers.logger !== undefined)
+
+/** The observers that were given under this key, in this process. */
+export const observersOf = (key: unknown): Observers | undefined => seats.get(key)?.observers
+
+/** Tells them everything from now on, once for each key; returns the function that ends it. */
+export function observe(key: unknown, observers: Observers): () => void {
+  const before = seats.get(key)
+  before?.end()
+  // By this copy: the one that was asked before may be in a sandbox that is gone.
+  const seat = { observers, users: (before?.users ?? 0) + 1, end: listen(observers) }
+  seats.set(key, seat)
+  let over = false
+  return () => {
+    const present = seats.get(key)
+    if (over || !present) return
+    over = true
+    present.users -= 1
+    if (present.users > 0) return
+    present.end()
+    seats.delete(key)
+  }
+}
+
+/** For workers: at once, so that runners show it beside the test that caused it. */
+export function sayOnStderr(): void {
+  const print = (message: string): void => {
+    if (!isLogged()) process.stderr.write(`testdb: ${message}\n`)
+  }
+  observe('stderr', {
+    onEvent: (event: TestDbEvent) => say(event, { error: () => undefined, warn: print }),
+  } as Observers)
+}
+
+type TestDbEvent = { readonly [N in EventName]: { readonly name: N } & Events[N] }[EventName]
+
+function say(event: TestDbEvent, to: { warn(message: string): void; error(message: string): void }): void {
+  if (event.name === 'warning.raised') to.warn(event.message)
+  // One that is an error fails its test, where everybody reads it.
+  if (event.name === 'finding.raised') (event.level === 'error' ? to.error : to.warn).call(to, event.message)
+  if (event.name === 'connection.recovered') {
+    to.warn(`${event.what} was lost (${event.cause}) and is back after ${(event.downMs / 1000).toFixed(1)} s`)
+  }
+}
+
+function listen({ logger, onEvent }: Observers): () => void {
+  let said = false
+  const complain = (who: string, error: unknown): void => {
+    if (!said) process.stderr.write(`testdb: ${who} of the configuration has thrown: ${messageOf(error)}\n`)
+    said = true
+  }
+  const safely = (who: string, action: () => unknown): void => {
+    try {
+      // Also one that is async.
+      Promise.resolve(action()).catch((error: unknown) => complain(who, error))
+    } catch (error) {
+      complain(who, error)
+    }
+  }
+  const endings = NAMES.map((name) =>
+    subscribe(name, (payload) => {
+      const event = { name, ...payload } as TestDbEvent
+      if (logger) safely('logger', () => say(event, logger))
+      if (onEvent) safely('onEvent', () => onEvent(event as never))
+    }),
+  )
+  return () => {
+    for (const end of endings) end()
+  }
+}
