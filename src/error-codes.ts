@@ -1,6 +1,7 @@
 /** The table of error codes: what each means and how to get out of it. `errors.ts` makes messages of it. */
 
 import { type ErrorEntry, LOCK_ERRORS } from './lock-error-codes.ts'
+import { NOTIFY_ERRORS } from './notify-error-codes.ts'
 
 /** Every code, what it means and how to get out of it. `docs/errors.md` has one heading for each. */
 export const ERRORS = {
@@ -232,23 +233,7 @@ export const ERRORS = {
       'Run `npx testdb status` while the test runs to see who is connected.',
     ],
   },
-  TESTDB_NOTIFICATION_TIMEOUT: {
-    meaning:
-      'Nothing that was waited for was sent on this channel of this database and committed while somebody listened.',
-    fixes: [
-      'Look whether the transaction that notifies is committed: a NOTIFY is sent at the commit, and not at all after a rollback.',
-      'Compare the name of the channel: without quotes `NOTIFY Jobs` is sent on "jobs".',
-      'Listen first: `db.waitForNotification(channel, { act })` runs `act` when the channel is listened to.',
-      'Run `npx testdb status` while the test waits to see the open transactions.',
-    ],
-  },
-  TESTDB_SUBSCRIPTION_ENDED: {
-    meaning: 'A subscription ends with its test, so that nothing of it reaches the next one.',
-    fixes: [
-      'Call `db.listen()` in the test, or in `beforeEach`, and await `next()` before the test ends.',
-      'Run `npx testdb doctor` to see which version of testdb this is.',
-    ],
-  },
+  ...NOTIFY_ERRORS,
   TESTDB_DATABASE_IN_USE: {
     meaning: 'Other sessions are connected and do not leave, so the database can not be replaced.',
     fixes: ['Close the sessions named above.', 'Run `npx testdb status` to see all of them.'],

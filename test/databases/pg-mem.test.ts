@@ -182,6 +182,8 @@ test('there is nothing to connect to', async () => {
   const testdb = await openWith(TEAMS)
   const db = await testdb.acquire()
   for (const read of [() => db.url, () => db.connection]) expect(read).toThrow('TESTDB_PGMEM_LIMIT: `db.')
+  for (const waits of [db.listen('jobs'), db.waitForNotification('jobs')])
+    expect((await errorOf(waits)).message).toMatch(/^TESTDB_PGMEM_LIMIT: `db\.(listen|waitForNotification)\(\)` was/)
   await testdb.close()
   expect(await errorOf(db.query('select 1'))).toMatchObject({ code: 'TESTDB_LEASE_LOST' })
   expect(() => db.pool).toThrow('TESTDB_LEASE_LOST')

@@ -4,7 +4,7 @@ import ts from 'typescript'
 
 /** Lowest first. A name is a folder of src or a file in src itself. */
 export const LAYERS: readonly (readonly string[])[] = [
-  ['lock-error-codes.ts'],
+  ['lock-error-codes.ts', 'notify-error-codes.ts'],
   ['error-codes.ts'],
   ['errors.ts', 'events.ts'],
   ['steps.ts'],
