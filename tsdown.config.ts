@@ -8,6 +8,7 @@ const both = {
   locks: 'src/locks/index.ts',
   pools: 'src/pools/index.ts',
   notify: 'src/notify/index.ts',
+  load: 'src/load/index.ts',
   jest: 'src/runners/jest/global-setup.ts',
   'jest-teardown': 'src/runners/jest/global-teardown.ts',
 }

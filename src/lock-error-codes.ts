@@ -1,4 +1,4 @@
-/** The part of the table that an application meets: the codes of `testdb/locks`. */
+/** The part of the table that an application and its tests meet: the codes of `testdb/locks`, `testdb/pools` and `testdb/load`. */
 
 export interface ErrorEntry {
   /** What it means for the reader, one sentence. */
@@ -57,6 +57,23 @@ export const LOCK_ERRORS = {
       'Answer 429 and let the client try again: `details.retryable` is true.',
       'Raise `max` or `maxWaiting` of limitPerKey().',
       'Run `npx testdb doctor` to see which version of testdb this is.',
+    ],
+  },
+  TESTDB_CONNECTIONS_EXCEEDED: {
+    meaning: 'The function takes more connections at the same time than it should; under load it empties the pool.',
+    fixes: [
+      'Hand the connection that is taken already (`client`, or `trx` of Knex) to everything that is called.',
+      'Ask once for all (`where room = any($1)`) instead of once for each in a `Promise.all`.',
+      'Raise `max` if so many are meant.',
+      'Run `npx testdb status` to see who is connected.',
+    ],
+  },
+  TESTDB_LOAD_MISSED: {
+    meaning: 'Under this load the service does not do what was expected of it.',
+    fixes: [
+      'Begin with the first line above: an empty pool makes requests slow, and slow requests become errors.',
+      'Run it again on a quiet machine before you believe in a missed throughput or latency.',
+      'Run `npx testdb status` during the load to see the sessions and what they do.',
     ],
   },
 } as const satisfies Record<string, ErrorEntry>

@@ -81,8 +81,8 @@ export function invalidOptions(maker: string, problems: readonly string[], page 
   })
 }
 
-export const wrongArgument = (maker: string, name: string, wanted: string, got: unknown): TestDbError =>
-  invalidOptions(maker, [`${name}: expected ${wanted}, got ${show(got)}`])
+export const wrongArgument = (maker: string, name: string, wanted: string, got: unknown, page?: string): TestDbError =>
+  invalidOptions(maker, [`${name}: expected ${wanted}, got ${show(got)}`], page)
 
 function readTarget(url: unknown, problems: string[]): ConnectionTarget | undefined {
   try {

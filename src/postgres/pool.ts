@@ -98,7 +98,8 @@ function waitWhileFull(pool: Pool, patienceMs: number): void {
     client: pg.PoolClient | undefined,
     release: pg.PoolClient['release'],
   ) => void
-  const connect = pool.connect.bind(pool) as () => Promise<pg.PoolClient>
+  // Looked up for each call: who observes all pools wraps the one of the prototype, maybe later.
+  const connect = (): Promise<pg.PoolClient> => (pg.Pool.prototype.connect as () => Promise<pg.PoolClient>).call(pool)
   const patient = (): Promise<pg.PoolClient> => whileServerIsFull(patienceMs, connect)
   pool.connect = ((callback?: Connected) => {
     if (!callback) return patient()

