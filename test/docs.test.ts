@@ -12,6 +12,7 @@ const pages = [
   'CHANGELOG.md',
   'examples/knex-vitest/README.md',
   'examples/locks/README.md',
+  'examples/load-test/README.md',
   'examples/existing-server/README.md',
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.md'))

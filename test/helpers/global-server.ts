@@ -12,7 +12,7 @@ declare module 'vitest' {
   }
 }
 
-const CORE = /\/test\/(postgres|coordination|templates|databases|pools|locks|notify)\//
+const CORE = /\/test\/(postgres|coordination|templates|databases|pools|locks|notify|load)\//
 
 // Each project loads this file for itself.
 const SHARED = Symbol.for('testdb.test.server')

@@ -1,0 +1,21 @@
+create table tokens (
+  token text primary key,
+  customer integer not null
+);
+
+create table articles (
+  id integer primary key,
+  name text not null,
+  price_cents integer not null
+);
+
+create table orders (
+  id bigint generated always as identity primary key,
+  customer integer not null,
+  article integer not null references articles,
+  created_at timestamptz not null default now()
+);
+create index on orders (customer, id desc);
+
+insert into tokens select 'token-' || n, n from generate_series(1, 50) as n;
+insert into articles select n, 'article ' || n, 100 * n from generate_series(1, 500) as n;
