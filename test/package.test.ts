@@ -156,6 +156,7 @@ describe('loading', () => {
         'testdb/locks',
         'testdb/pools',
         'testdb/notify',
+        'testdb/load',
       ]),
     )
   })
@@ -178,6 +179,22 @@ describe('loading', () => {
     const { before, after, exports } = JSON.parse(String(run.stdio[3]))
     expect(after).toEqual(before)
     if (how === 'import') expect(exports.length).toBeGreaterThan(0)
+  })
+
+  test('metrics and load tests without their peers are errors with the install command', async () => {
+    const script = `
+      import { createPool, monitorPool } from 'testdb/pools'
+      import { runLoad } from 'testdb/load'
+      const monitor = monitorPool(createPool({ connectionString: 'postgresql://nobody@localhost:1/none' }))
+      for (const peer of [monitor.metrics(), runLoad({ url: 'http://localhost:1' })]) {
+        await peer.catch(({ code, what }) => console.log(code, what))
+      }`
+    const { stdout } = await execa('node', ['--input-type=module', '--eval', script], { cwd: bare, timeout: 20_000 })
+
+    expect(stdout.split('\n')).toEqual([
+      'TESTDB_PEER_MISSING metrics for Prometheus need the package "prom-client": npm i prom-client',
+      'TESTDB_PEER_MISSING runLoad() needs the package "autocannon": npm i -D autocannon',
+    ])
   })
 
   test.each(entries)('%s resolves', async (entry) => {

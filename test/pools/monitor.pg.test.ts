@@ -294,6 +294,14 @@ test('what a watched pool of pg gives and throws is the same in every form', asy
   expect(monitor.snapshot().acquires).toMatchObject({ count: 4, errors: 0 })
 })
 
+test('the watch does not keep the process alive', async () => {
+  const pool = createPool({ connectionString, max: 1 })
+  ended.push(() => pool.end())
+  const before = process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length
+  using _ = monitorPool(pool, { logger, logEveryMs: 60_000 })
+  expect(process.getActiveResourcesInfo().filter((one) => one === 'Timeout')).toHaveLength(before)
+})
+
 test('an error that nobody handles stays one', async () => {
   const pool = createPool({ connectionString, max: 1 })
   ended.push(() => pool.end())
