@@ -238,6 +238,13 @@ export const ERRORS = {
     meaning: 'Other sessions are connected and do not leave, so the database can not be replaced.',
     fixes: ['Close the sessions named above.', 'Run `npx testdb status` to see all of them.'],
   },
+  TESTDB_REPORT_MISSING: {
+    meaning: 'There is nothing on record of that run in the cache folder of this workspace.',
+    fixes: [
+      'Run the tests once: every run of Vitest or Jest is recorded, unless `report: { keep: 0 }` is set or the folder is read-only.',
+      'Run `npx testdb report --list` to see the runs that are on record.',
+    ],
+  },
   TESTDB_RUN_ACTIVE: {
     meaning: 'Tests are running on this server right now.',
     fixes: [

@@ -59,6 +59,22 @@ export interface Events {
   /** A test file of this process begins, and has ended. */
   'file.started': { readonly file: string; readonly database: string | undefined }
   'file.finished': { readonly file: string }
+  /** The server of the run was reached. */
+  'server.connected': { readonly kind: string; readonly summary: string }
+  /** A runner starts a run: before the server is there. */
+  'run.started': RunStarted
+  /** Everything is there for the first worker. Undefined where there is no server. */
+  'run.ready': {
+    readonly slots: number | undefined
+    readonly poolMax: number | undefined
+    readonly connectionLimit: number | undefined
+  }
+  /** The start has failed, as the runner is told. */
+  'run.failed': { readonly code: string | undefined; readonly message: string }
+  'run.finished': Record<never, never>
+  'connections.sampled': ConnectionSample
+  /** What the pools of this process were asked for since the last time. */
+  'acquires.counted': AcquireCounts
 }
 
 /** One complaint of a guard. */
@@ -83,12 +99,79 @@ export interface MigrationStep {
   readonly total: number
 }
 
+/** Who runs, where. */
+export interface RunStarted {
+  readonly runner: string
+  readonly project: string
+  readonly root: string
+  readonly pid: number
+}
+
+/** One look at the sessions of the server. */
+export interface ConnectionSample {
+  /** All client sessions. */
+  readonly total: number
+  /** What the server lets everybody have together. */
+  readonly limit: number
+  readonly databases: readonly {
+    readonly name: string
+    readonly connections: number
+    /** `CONNECTION LIMIT`; -1: none. */
+    readonly limit: number
+  }[]
+  /** Statements that are taking long. */
+  readonly slow: readonly {
+    readonly pid: number
+    readonly database: string
+    readonly applicationName: string
+    /** Shortened; empty where it mentions a password. */
+    readonly query: string
+    readonly elapsedMs: number
+    /** What it waits for, as the server calls it (`Lock`, `Client`, …). */
+    readonly waitsFor: string | null
+  }[]
+}
+
+/** Waits for connections of pools. */
+export interface AcquireCounts {
+  readonly count: number
+  /** Those that got none. */
+  readonly failed: number
+  readonly totalMs: number
+  readonly maxMs: number
+  /** Longer than a second, and longer than five. */
+  readonly slow: number
+  readonly critical: number
+  /** Connections at most of one pool. */
+  readonly peak: number
+}
+
 export type EventName = keyof Events
+
+/** One event with its name. */
+export type AnyEvent = { readonly [N in EventName]: { readonly name: N; readonly payload: Events[N] } }[EventName]
+
+/** Everything that is published, under one name. */
+const ALL = 'testdb:*'
 
 /** Publishes an event; free when nobody has subscribed. */
 export function publish<N extends EventName>(name: N, payload: Events[N]): void {
   const events = channel(`testdb:${name}`)
   if (events.hasSubscribers) events.publish(payload)
+  const all = channel(ALL)
+  if (all.hasSubscribers) all.publish({ name, payload })
+}
+
+/** True when it would be of use to somebody to find out what an event has to say. */
+export const isObserved = (name: EventName): boolean =>
+  channel(`testdb:${name}`).hasSubscribers || channel(ALL).hasSubscribers
+
+/** Calls `listener` for every event of this process, also for those of other copies of testdb; returns the function that ends it. */
+export function subscribeAll(listener: (event: AnyEvent) => void): () => void {
+  const all = channel(ALL)
+  const onMessage = (message: unknown): void => listener(message as AnyEvent)
+  all.subscribe(onMessage)
+  return () => void all.unsubscribe(onMessage)
 }
 
 /** Calls `listener` for each event of that name in this process; returns the function that ends it. */

@@ -22,6 +22,20 @@ export function observeConfig(config: Given): () => void {
   }
 }
 
+/** Tells them of a start, and of what follows it until `endObserving()`. */
+export async function observed<S extends object>(
+  config: Given,
+  start: () => Promise<S>,
+): Promise<S & { endObserving(): void }> {
+  const endObserving = observeConfig(config)
+  try {
+    return { ...(await start()), endObserving }
+  } catch (error) {
+    endObserving()
+    throw error
+  }
+}
+
 /** The file that a worker has to load, if it has to. */
 export function fileWithObservers({ file, origins }: Given): string | undefined {
   return origins.logger === 'file' || origins.onEvent === 'file' ? file : undefined

@@ -4,6 +4,7 @@ import type { ResolvedConfig } from './config/config.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
 import { publish } from './events.ts'
 import { describeTarget, Session } from './postgres/index.ts'
+import { startSampling } from './report/sampler.ts'
 import { startEmbedded } from './server/embedded/embedded.ts'
 import type { Server } from './server/server.ts'
 import { startContainer } from './server/testcontainers/start.ts'
@@ -50,10 +51,10 @@ export async function openSession(
   for (let attempt = 1; ; attempt++) {
     const server = await open(config, maxConnections)
     try {
-      return {
-        server,
-        session: await Session.open(server.admin, { applicationName: 'testdb coordination', neutral: true }),
-      }
+      const session = await Session.open(server.admin, { applicationName: 'testdb coordination', neutral: true })
+      publish('server.connected', { kind: server.kind, summary: server.summary })
+      startSampling(session)
+      return { server, session }
     } catch (error) {
       await server.release()
       // Whatever the reason: a server that is not well is looked at closer, and restarted, by the next look for it.

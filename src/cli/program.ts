@@ -51,6 +51,15 @@ export function createProgram(terminal: Terminal, exit: (code: number) => void):
     .option('--watch', 'stay, and show what changes')
     .action(async () => exit(await (await import('./status/status.ts')).status(optionsOf(status), terminal)))
 
+  const report = command('report', 'show what is on record of a run of the tests: the last one', 'report --html')
+    .argument('[run]', 'another run, as --list names it, or a part of its name')
+    .option('--json', 'print JSON')
+    .option('--html [file]', 'write a page (default: report.html beside the record) and print where it is')
+    .option('--list', 'list the runs that are on record')
+    .action(async (name?: string) =>
+      exit(await (await import('./report.ts')).report(name, optionsOf(report), terminal)),
+    )
+
   const doctor = command('doctor', 'check the whole set-up and say what to type for each problem', 'doctor')
     .option('--json', 'print JSON')
     .option('--budget', 'only the connections: of the test server, or with the options below of your application')

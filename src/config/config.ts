@@ -113,10 +113,19 @@ export interface TestDbConfig {
   readonly idle?: number
   /** What a test may not leave behind, each `error`, `warn` or `off`: docs/guards.md. */
   readonly guards?: GuardsConfig
+  /** The record of each run, which `testdb report` shows: docs/report.md. */
+  readonly report?: ReportConfig
   /** Gets what testdb has to tell beside errors (warnings, findings, what was recovered), instead of stderr. */
   readonly logger?: Logger
   /** Gets every event of testdb in this process, for your own metrics. It may not throw. */
   readonly onEvent?: EventListener
+}
+
+export interface ReportConfig {
+  /** At the end of a run, to stderr: one line when all is well and a table when not, only the table, or nothing. @default 'always' */
+  readonly print?: 'always' | 'problems' | 'never'
+  /** Runs whose record is kept in the cache folder; 0: none is written. @default 10 */
+  readonly keep?: number
 }
 
 /** `console`, pino, winston: whatever has these. */
@@ -154,6 +163,7 @@ export interface ResolvedConfig {
   readonly hash: { readonly include: readonly string[]; readonly env: readonly string[] }
   readonly idle: number
   readonly guards: GuardLevels
+  readonly report: Required<ReportConfig>
   readonly logger: Logger | undefined
   readonly onEvent: EventListener | undefined
   /** What the configuration calls the database that all of this is about; `main` where it has no `databases`. */

@@ -81,6 +81,10 @@ export function merge(layers: Layers): MergedConfig {
     }),
     idle: pick('idle', (c) => c.idle, layers.ci ? 5_000 : 60_000),
     guards: mergeGuards(pick),
+    report: Object.freeze({
+      print: pick('report.print', (c) => c.report?.print, 'always' as const),
+      keep: pick('report.keep', (c) => c.report?.keep, 10),
+    }),
     logger: pick('logger', (c) => c.logger, undefined),
     onEvent: pick('onEvent', (c) => c.onEvent, undefined),
     origins: Object.freeze(origins),

@@ -8,6 +8,7 @@ import type {
   EmbeddedServerConfig,
   NamedDatabaseConfig,
   PgMemServerConfig,
+  ReportConfig,
   TestcontainersServerConfig,
   TestDbConfig,
   UrlServerConfig,
@@ -168,6 +169,13 @@ const guardEntries = {
   manyQueries: v.optional(record(manyQueriesEntries, "an object such as { max: 50, level: 'warn' }")),
 } satisfies Entries<GuardsConfig>
 
+const PRINT = { expected: "'always', 'problems' or 'never'", values: ['always', 'problems', 'never'] } as const
+const KEEP = { expected: 'an integer from 0 to 1000 (runs)', min: 0, max: 1000 } as const
+const reportEntries = {
+  print: v.optional(v.picklist(PRINT.values, PRINT.expected)),
+  keep: v.optional(integer(KEEP)),
+} satisfies Entries<ReportConfig>
+
 function isLogger(value: unknown): boolean {
   return isRecord(value) && ['info', 'warn', 'error'].every((key) => typeof (value as Row)[key] === 'function')
 }
@@ -190,6 +198,7 @@ const configEntries = {
   hash,
   idle: v.optional(integer(IDLE)),
   guards: v.optional(record(guardEntries, "an object such as { openPool: 'off' }")),
+  report: v.optional(record(reportEntries, "an object such as { print: 'problems' }")),
   logger: v.optional(v.custom<object>(isLogger, 'an object with info(), warn() and error(), such as console')),
   onEvent: v.optional(v.function('a function that takes an event')),
 } satisfies Entries<TestDbConfig>
@@ -207,6 +216,7 @@ export function acceptedKeys(path: string, kind?: unknown): readonly string[] {
     role: roleEntries,
     hash: hashEntries,
     guards: guardEntries,
+    report: reportEntries,
     'guards.manyQueries': manyQueriesEntries,
   }
   return Object.keys(nested[path] ?? {})

@@ -11,9 +11,6 @@ export interface Problem {
   readonly message: string
 }
 
-/** Keys of the public contract that this version does not have yet. */
-const PLANNED = new Set(['report'])
-
 /** Every problem of `config`, in the order of the keys; an empty list means that it is a `TestDbConfig`. */
 export function findProblems(config: unknown): Problem[] {
   // One value can break several rules that all have the same text (0.5 is no integer and too small): one line each.
@@ -47,7 +44,6 @@ function unknownKey(key: string, parent: string, object: unknown): string {
   const kind = (object as { readonly kind?: unknown }).kind
   const accepted = acceptedKeys(parent, kind)
   const list = accepted.map((name) => `\`${name}\``).join(', ')
-  if (parent === '' && PLANNED.has(key)) return `this version does not have this key; it accepts ${list}`
   const guess = closest(key, accepted) ?? elsewhere(key)
   if (guess !== undefined) return `unknown key, did you mean \`${guess}\`?`
   const where = parent === '' ? '' : ` in \`${parent}\``
@@ -66,7 +62,10 @@ function closest(key: string, names: readonly string[]): string | undefined {
 
 /** The right name in the wrong object (`max` for `pool.max`) is as common as a typing error. */
 function elsewhere(key: string): string | undefined {
-  const places = ['pool', 'role', 'hash', 'guards', 'server'].map((path) => ({ path, keys: acceptedKeys(path) }))
+  const places = ['pool', 'role', 'hash', 'guards', 'report', 'server'].map((path) => ({
+    path,
+    keys: acceptedKeys(path),
+  }))
   places.push({ path: 'server', keys: acceptedKeys('server', 'url') })
   const place = places.find(({ keys }) => keys.includes(key))
   return place === undefined ? undefined : `${place.path}.${key}`

@@ -40,6 +40,8 @@ export interface RunContext {
   readonly folder?: string
   /** The configuration file, if a worker has to load it for its `logger` and `onEvent`. */
   readonly observers?: string | undefined
+  /** Where the record of the run is written; undefined where none is. */
+  readonly report?: string | undefined
   /** Variables that get the URL; false: the environment is left alone. */
   readonly env: readonly string[] | false
 }

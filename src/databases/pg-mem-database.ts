@@ -24,6 +24,8 @@ export interface PgMemContext {
   readonly shared?: undefined
   /** As with a server. */
   readonly observers?: string | undefined
+  /** Where the record of the run is written. */
+  readonly report?: string | undefined
 }
 
 export const isPgMem = (context: object): context is PgMemContext => 'statements' in context

@@ -3,6 +3,7 @@
  * remembered, weakly, when it is made or first asked for a connection; Postgres does not know that connections belong together.
  */
 import pg from 'pg'
+import { timeAcquire } from './acquires.ts'
 import { loadedPrototypes, ownerOf } from './driver-copies.ts'
 import { type ClientNotes, type DriverClient, listenerFor, notesOf, type PoolNotes } from './driver-notes.ts'
 import { isOwn } from './own.ts'
@@ -142,7 +143,11 @@ function watch(owner: object | undefined, kind: Kind): void {
     own.add(this)
     if (!own.listened.has(this)) kind.onTaken(this as never, onTaken)
     own.listened.add(this)
-    return original.apply(this, args)
+    return timeAcquire(
+      args,
+      (own) => original.apply(this, own),
+      () => kind.clientsOf(this as never).length,
+    )
   }
 }
 

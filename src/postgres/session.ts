@@ -52,6 +52,9 @@ export class Session implements AsyncDisposable {
   #background = false
   #running = 0
   #last: Promise<unknown> = Promise.resolve()
+  /** As the server says after each statement: `I` outside of transactions. */
+  #status = 'I'
+  #looking: Promise<unknown> = Promise.resolve()
 
   private constructor(target: ConnectionTarget, client: pg.Client, lost: AbortController) {
     this.target = target
@@ -61,6 +64,9 @@ export class Session implements AsyncDisposable {
     let cause: unknown
     client.on('error', (error) => {
       cause ??= error
+    })
+    ;(client as pg.Client & { connection: NodeJS.EventEmitter }).connection.on('readyForQuery', ({ status }) => {
+      this.#status = status
     })
     client.on('end', () => {
       if (this.#closing) return
@@ -133,6 +139,16 @@ export class Session implements AsyncDisposable {
       values.length === 0 ? this.#client.query(text) : this.#client.query(text, values as unknown[]),
     )
     return { rows: rows as R[], rowCount }
+  }
+
+  /** As `query`, for an observer: undefined while a transaction is open, which it could break or be told old news by. */
+  async look<R>(text: string): Promise<R[] | undefined> {
+    return await this.#run(async () => {
+      if (this.#status !== 'I' || this.#closing) return undefined
+      const result = this.#client.query(text)
+      this.#looking = result.catch(() => undefined)
+      return (await result).rows as R[]
+    })
   }
 
   /** Runs several statements in one round trip and one transaction, each with a snapshot of its own; takes no parameters. */
@@ -225,24 +241,12 @@ export class Session implements AsyncDisposable {
     if (this.#closing) return
     this.#closing = true
     this.#keepAlive(true)
+    // The driver cuts a connection that is busy, and then the server learns later that its locks are free.
+    await this.#looking
     await this.#client.end().catch(() => undefined)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
-  }
-}
-
-/** Opens a session, hands it to `body` and closes it whatever happens. */
-export async function withSession<T>(
-  target: ConnectionTarget,
-  options: SessionOptions,
-  body: (session: Session) => Promise<T>,
-): Promise<T> {
-  const session = await Session.open(target, options)
-  try {
-    return await body(session)
-  } finally {
-    await session.close()
   }
 }

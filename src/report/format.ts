@@ -17,6 +17,6 @@ export function oneLine(text: string): string {
 }
 
 /** `1 migration`, `150 migrations`. */
-export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
+export function plural(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : nouns}`
 }

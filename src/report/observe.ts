@@ -6,7 +6,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import { messageOf } from '../errors.ts'
-import { type EventName, type Events, subscribe } from '../events.ts'
+import { type EventName, type Events, subscribeAll } from '../events.ts'
 
 export interface Observers {
   readonly logger?:
@@ -27,36 +27,6 @@ const SEATS = Symbol.for('testdb.observers')
 const place = channel('testdb:warning.raised') as object as { [SEATS]?: Map<unknown, Seat> }
 place[SEATS] ??= new Map()
 const seats = place[SEATS]
-
-const NAMES = Object.keys({
-  'server.chosen': true,
-  'server.starting': true,
-  'server.started': true,
-  'migrator.detected': true,
-  'leader.elected': true,
-  'leader.waiting': true,
-  'migration.started': true,
-  'migration.finished': true,
-  'seed.started': true,
-  'template.built': true,
-  'template.reused': true,
-  'template.failed': true,
-  'database.created': true,
-  'database.acquired': true,
-  'database.reset': true,
-  'database.released': true,
-  'database.pruned': true,
-  'budget.waiting': true,
-  'budget.reserved': true,
-  'lock.waiting': true,
-  'lock.healed': true,
-  'step.reached': true,
-  'warning.raised': true,
-  'finding.raised': true,
-  'connection.recovered': true,
-  'file.started': true,
-  'file.finished': true,
-} satisfies Record<EventName, true>) as EventName[]
 
 /** True when what testdb says goes to a logger, and so not to stderr. */
 export const isLogged = (): boolean => [...seats.values()].some(({ observers }) => observers.logger !== undefined)
@@ -118,14 +88,9 @@ function listen({ logger, onEvent }: Observers): () => void {
       complain(who, error)
     }
   }
-  const endings = NAMES.map((name) =>
-    subscribe(name, (payload) => {
-      const event = { name, ...payload } as TestDbEvent
-      if (logger) safely('logger', () => say(event, logger))
-      if (onEvent) safely('onEvent', () => onEvent(event as never))
-    }),
-  )
-  return () => {
-    for (const end of endings) end()
-  }
+  return subscribeAll(({ name, payload }) => {
+    const event = { name, ...payload } as TestDbEvent
+    if (logger) safely('logger', () => say(event, logger))
+    if (onEvent) safely('onEvent', () => onEvent(event as never))
+  })
 }

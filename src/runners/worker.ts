@@ -11,6 +11,7 @@ import type { WorkerDatabase } from '../databases/database.ts'
 import { callOnReset } from '../databases/on-reset.ts'
 import { isPgMem, type PgMemContext, PgMemDatabase } from '../databases/pg-mem-database.ts'
 import { observeInWorker } from '../observe.ts'
+import { endWorkerRecord, recordWorker } from '../report/record.ts'
 import { fileEnds, watchGuards } from './guards/watch.ts'
 
 const STATE = Symbol.for('testdb.worker')
@@ -40,6 +41,7 @@ export const currentDatabase = (): HeldDatabase | undefined => (store[STATE]?.in
 
 /** Leases a database, or takes the one this worker has into use again, and points the environment at it. */
 export async function enterFile(context: WorkerContext, options: EnterOptions): Promise<HeldDatabase> {
+  recordWorker(context.report, options.slot)
   const before = store[STATE]
   if (before) {
     if (isSameTemplate(before.context, context)) {
@@ -82,7 +84,15 @@ export interface Leaving {
 }
 
 /** Ends the use by one file. Throws what guards have found (`TESTDB_GUARD_FAILED`), when all is given back. */
-export async function leaveFile({ stays, processStays = stays, ofTest, quietly = false }: Leaving): Promise<void> {
+export async function leaveFile(leaving: Leaving): Promise<void> {
+  try {
+    await leave(leaving)
+  } finally {
+    endWorkerRecord()
+  }
+}
+
+async function leave({ stays, processStays = stays, ofTest, quietly = false }: Leaving): Promise<void> {
   const verdict = await fileEnds({ processStays, ...(ofTest !== undefined && { ofTest }) })
   try {
     await giveBack(stays)

@@ -43,10 +43,11 @@ test('defaults', async () => {
     hash: { include: [], env: [] },
     idle: 60_000,
     guards: { ...DEFAULT_GUARDS, manyQueries: undefined },
+    report: { print: 'always', keep: 10 },
     logger: undefined,
     onEvent: undefined,
     origins: Object.fromEntries(
-      'server.kind isolation env migrator databases seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle guards.manyQueries logger onEvent'
+      'server.kind isolation env migrator databases seed reset onDdl scope keepOnFailure pool.max pool.acquireMs pool.idleMs pool.lifetimeMs pool.statementMs pool.idleInTransactionMs role.superuser extensions hash.include hash.env idle guards.manyQueries report.print report.keep logger onEvent'
         .split(' ')
         .concat(Object.keys(DEFAULT_GUARDS).map((name) => `guards.${name}`))
         .map((path) => [path, 'default']),

@@ -1,5 +1,5 @@
 /** What is known of a watched pool: numbers, levels, slow statements. It hears of everything and disturbs nothing. */
-import { type RunningStatement, shownStatement, watchStatements } from '../../postgres/index.ts'
+import { type RunningStatement, shownStatement, timeStatements } from '../../postgres/index.ts'
 import { DurationHistogram, type Durations } from './durations.ts'
 import type { MonitorSettings, PoolAlert } from './options.ts'
 import { Outage } from './outage.ts'
@@ -99,7 +99,7 @@ export class PoolWatch implements PoolListener {
       begun: (statement: RunningStatement) => void this.#running.add(statement),
       ended: (statement: RunningStatement) => this.#ended(statement),
     }
-    this.#statements.set(connection, watchStatements(connection, listener))
+    this.#statements.set(connection, timeStatements(connection, listener))
   }
 
   closed(connection: object): void {

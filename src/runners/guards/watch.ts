@@ -14,6 +14,7 @@ import {
   listenToDriver,
   onRefusal,
   outsideObjectsIn,
+  publishAcquires,
   watchPools,
   watchStatements,
 } from '../../postgres/index.ts'
@@ -178,6 +179,7 @@ export interface FileEnd {
 /** The worker leaves the file; call `judge()` of what it returns when all was closed and given back. */
 export async function fileEnds({ processStays, ofTest = false }: FileEnd): Promise<Pick<Verdict, 'judge'> | undefined> {
   const state = store[STATE]
+  publishAcquires()
   if (!ofTest && testFile !== undefined) publish('file.finished', { file: testFile })
   if (!state) return undefined
   await wroteLate()

@@ -5,6 +5,8 @@ interface ActiveRuns {
   readonly runs: readonly AnyRun[]
   /** Takes back what the workers were told. */
   readonly retract: () => void
+  /** Ends the record of the runs. */
+  readonly finish: () => void
 }
 
 const RUNS = Symbol.for('testdb.jest.runs')
@@ -20,5 +22,6 @@ export const activeRuns = {
     store[RUNS] = undefined
     active?.retract()
     for (const run of active?.runs ?? []) await run.close()
+    active?.finish()
   },
 }

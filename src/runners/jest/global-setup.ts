@@ -9,9 +9,10 @@ import { dirname, join, resolve } from 'node:path'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError } from '../../errors.ts'
 import { chooseMigrator } from '../../migrators/detect.ts'
-import { fileWithObservers, observeConfig } from '../../observe.ts'
+import { fileWithObservers, observed } from '../../observe.ts'
 import { type AnyRun, startAnyRun } from '../../pg-mem-run.ts'
 import { showProgress } from '../../report/progress.ts'
+import { type Recording, recorded } from '../../report/recording.ts'
 import type { Workers } from '../../run-budget.ts'
 import { makeRunFolder } from '../../run-folder.ts'
 import { activeRuns } from './active-runs.ts'
@@ -19,6 +20,8 @@ import { type Published, publishRuns } from './published.ts'
 
 interface GlobalConfig {
   readonly maxWorkers?: number
+  readonly watch?: boolean
+  readonly watchAll?: boolean
   readonly rootDir?: string
   /** Folders or configuration files, relative to the root. */
   readonly projects?: readonly unknown[]
@@ -27,59 +30,67 @@ interface GlobalConfig {
 export default async function globalSetup(all: GlobalConfig, first: { readonly rootDir: string }): Promise<void> {
   const endProgress = showProgress()
   const runs: AnyRun[] = []
-  const observing: (() => void)[] = []
-  const endObserving = (): void => {
-    for (const end of observing) end()
-  }
+  const recordings: Recording[] = []
+  const endings: (() => void)[] = []
   try {
     await activeRuns.close()
     const folder = makeRunFolder()
     const published: Published[] = []
     for (const root of rootsOf(all, first.rootDir)) {
-      const started = await start(root, { isFirst: root === first.rootDir, all, runs, observing })
+      const started = await start(root, { isFirst: root === first.rootDir, all, runs })
       if ('failed' in started) published.push({ root, failed: started.failed })
       else {
         const notes = join(folder.path, String(runs.push(started.run)))
         mkdirSync(notes)
-        const observers = fileWithObservers(started.run.config)
-        published.push({ root, context: { ...started.run.context, folder: notes, observers } })
+        recordings.push(started.recording)
+        endings.push(started.endObserving)
+        const own = {
+          folder: notes,
+          report: started.recording.folder,
+          observers: fileWithObservers(started.run.config),
+        }
+        published.push({ root, context: { ...started.run.context, ...own } })
       }
     }
     const retract = publishRuns(published, folder.path)
     const end = (): void => {
       retract()
       folder.remove()
-      endObserving()
     }
-    activeRuns.set({ runs, retract: end })
+    // In watch mode each rerun has a set-up and a teardown.
+    const quiet = all.watch === true || all.watchAll === true
+    const finish = (): void => {
+      for (const recording of recordings) recording.finish({ quiet })
+      for (const end of endings) end()
+    }
+    activeRuns.set({ runs, retract: end, finish })
   } catch (error) {
     for (const run of runs) await run.close()
-    endObserving()
+    for (const recording of recordings) recording.finish()
+    for (const end of endings) end()
     throw error
   } finally {
     endProgress()
   }
 }
 
-interface Start {
-  readonly isFirst: boolean
-  readonly all: GlobalConfig
-  readonly runs: readonly AnyRun[]
-  /** Gets what ends the observing of this root's configuration. */
-  readonly observing: (() => void)[]
+interface Started {
+  readonly run: AnyRun
+  readonly recording: Recording
+  endObserving(): void
 }
 
 /** Only a project without migrations may go without a run, if it is not the only one. */
 async function start(
   root: string,
-  { isFirst, all, runs, observing }: Start,
-): Promise<{ readonly run: AnyRun } | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
+  { isFirst, all, runs }: { readonly isFirst: boolean; readonly all: GlobalConfig; readonly runs: readonly AnyRun[] },
+): Promise<Started | Pick<Extract<Published, { failed: unknown }>, 'failed'>> {
   try {
     const config = await resolveConfig({ cwd: root })
-    observing.push(observeConfig(config))
     // No server is started for a project that has nothing to put on it.
     if (!isFirst && !config.migrator) await chooseMigrator(config.root, config.environment)
-    return { run: await startAnyRun(config, { runner: 'jest', ...workersOf(all), beside: runs }) }
+    const options = { runner: 'jest', ...workersOf(all), beside: runs }
+    return await observed(config, () => recorded({ ...config, runner: 'jest' }, () => startAnyRun(config, options)))
   } catch (error) {
     if (isFirst || !isTestDbError(error) || error.code !== 'TESTDB_MIGRATOR_MISSING') throw error
     return { failed: { code: error.code, what: error.what, fixes: error.fixes } }

@@ -8,25 +8,26 @@
 import type { TestProject, Vitest } from 'vitest/node'
 import { resolveConfig } from '../../config/resolve.ts'
 import { isTestDbError, messageOf, TestDbError } from '../../errors.ts'
-import { fileWithObservers, observeConfig } from '../../observe.ts'
+import { fileWithObservers, observed } from '../../observe.ts'
 import { type AnyRun, startAnyRun } from '../../pg-mem-run.ts'
 import { showProgress } from '../../report/progress.ts'
+import { type Recording, recorded } from '../../report/recording.ts'
 import { makeRunFolder, type RunFolder } from '../../run-folder.ts'
 import { workersOf } from './max-workers.ts'
 import type { Provided } from './provided.ts'
 
 interface ActiveRun {
-  readonly observing: Observing
-  readonly started: Promise<AnyRun>
+  readonly started: Promise<Started>
   readonly folder: RunFolder
   users: number
   /** A look at the migrations that is under way: the projects that share the run ask for it at the same time. */
   refreshing?: Promise<Failure | undefined> | undefined
 }
 
-/** Set when the configuration is known. */
-interface Observing {
-  end?: () => void
+interface Started {
+  readonly run: AnyRun
+  readonly recording: Recording
+  endObserving(): void
 }
 
 type Failure = Extract<Provided, { failed: unknown }>['failed']
@@ -37,35 +38,34 @@ const store = globalThis as { [RUNS]?: WeakMap<Vitest, Map<string, ActiveRun>> }
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const runs = runsOf(project.vitest)
   const root = project.config.root
-  const active = runs.get(root) ?? begin(project, [...runs.values()])
+  const active = runs.get(root) ?? { started: start(project, [...runs.values()]), folder: makeRunFolder(), users: 0 }
   active.users++
   runs.set(root, active)
   const leave = async (): Promise<void> => {
     if (--active.users > 0) return
     runs.delete(root)
     active.folder.remove()
-    await (await active.started).close()
-    active.observing.end?.()
+    const { run, recording, endObserving } = await active.started
+    await run.close()
+    recording.finish()
+    endObserving()
   }
-  let run: AnyRun
+  let begun: Started
   try {
-    run = await active.started
+    begun = await active.started
   } catch (error) {
     runs.delete(root)
     active.folder.remove()
-    active.observing.end?.()
     if (!hasTestsOfItsOwn(project) && isTestDbError(error) && error.code === 'TESTDB_MIGRATOR_MISSING') {
       project.provide('testdb', { failed: failureOf(error) })
       return async () => undefined
     }
     throw error
   }
+  const { run, recording } = begun
   const workerStays = staysForFurtherFiles(project)
-  const observers = fileWithObservers(run.config)
-  const provided = (): Provided => ({
-    context: { ...run.context, folder: active.folder.path, observers },
-    workerStays,
-  })
+  const own = { folder: active.folder.path, report: recording.folder, observers: fileWithObservers(run.config) }
+  const provided = (): Provided => ({ context: { ...run.context, ...own }, workerStays })
   project.provide('testdb', provided())
   project.onTestsRerun(async () => {
     active.refreshing ??= refresh(run).finally(() => {
@@ -86,9 +86,9 @@ function hasTestsOfItsOwn(project: TestProject): boolean {
 }
 
 /** Vitest starts the projects' set-ups one after the other; one that has failed has no part to take over. */
-async function begun(runs: readonly ActiveRun[]): Promise<AnyRun[]> {
+async function startedOf(runs: readonly ActiveRun[]): Promise<AnyRun[]> {
   const settled = await Promise.allSettled(runs.map(({ started }) => started))
-  return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value.run] : []))
 }
 
 function runsOf(vitest: Vitest): Map<string, ActiveRun> {
@@ -98,19 +98,16 @@ function runsOf(vitest: Vitest): Map<string, ActiveRun> {
   return known
 }
 
-function begin(project: TestProject, earlier: readonly ActiveRun[]): ActiveRun {
-  const observing: Observing = {}
-  return { started: start(project, earlier, observing), folder: makeRunFolder(), users: 0, observing }
-}
-
-async function start(project: TestProject, earlier: readonly ActiveRun[], observing: Observing): Promise<AnyRun> {
+async function start(project: TestProject, earlier: readonly ActiveRun[]): Promise<Started> {
   const endProgress = showProgress()
   try {
     const config = await resolveConfig({ cwd: project.config.root })
     if (config.server.kind === 'pg-mem') assertLoadable(project)
     const workers = workersOf(project, config.scope)
-    observing.end = observeConfig(config)
-    return await startAnyRun(config, { runner: 'vitest', ...workers, beside: await begun(earlier) })
+    const beside = await startedOf(earlier)
+    return await observed(config, () =>
+      recorded({ ...config, runner: 'vitest' }, () => startAnyRun(config, { runner: 'vitest', ...workers, beside })),
+    )
   } finally {
     endProgress()
   }

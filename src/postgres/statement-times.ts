@@ -25,7 +25,7 @@ interface Watched {
 }
 
 /** Returns what ends it. A connection that is no driver's (without `query`) is left alone. */
-export function watchStatements(connection: object, listener: StatementListener): () => void {
+export function timeStatements(connection: object, listener: StatementListener): () => void {
   const client = connection as Watched
   const own = Object.getOwnPropertyDescriptor(client, 'query')
   const original = client.query

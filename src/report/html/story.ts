@@ -1,0 +1,101 @@
+/** The run in a few sentences, for somebody who did not see it: what went wrong first. */
+import { formatDuration, oneLine, plural } from '../format.ts'
+import type { RunReport } from '../run-report.ts'
+import { describeWait } from '../text.ts'
+
+export interface Story {
+  readonly severity: 'ok' | 'warning' | 'critical'
+  /** A few words. */
+  readonly title: string
+  readonly sentences: readonly string[]
+}
+
+export function tellStory(report: RunReport): Story {
+  const severity = report.problems[0]?.severity ?? 'ok'
+  return {
+    severity,
+    title: titleOf(report),
+    sentences: [...begin(report), ...middle(report), ...end(report)].map(oneLine),
+  }
+}
+
+function titleOf({ state, failure, findings, problems }: RunReport): string {
+  if (failure) return 'The run did not start'
+  if (state === 'killed') return 'The run was ended from outside'
+  if (state === 'running') return 'The run is under way'
+  const errors = findings.filter(({ level }) => level === 'error').length
+  if (errors > 0) return `${plural(errors, 'test or file', 'tests or files')} left something behind`
+  return problems.length === 0 ? 'All is well' : plural(problems.length, 'thing to look at', 'things to look at')
+}
+
+/** A start that failed has no more to tell than why. */
+function begin({ failure, waits, setUpMs, migrations, templates }: RunReport): string[] {
+  if (failure) {
+    const inVain = waits.find((wait) => wait.failed)
+    const stuck = migrations.find(({ endMs }) => endMs === null)
+    const why = inVain
+      ? `It gave up after ${formatDuration(failure.atMs)}, having waited ${describeWait({ ...inVain, failed: false })}.`
+      : stuck
+        ? `After ${formatDuration(failure.atMs)} migration ${stuck.index} of ${stuck.total}, ${stuck.name}, failed.`
+        : `It gave up after ${formatDuration(failure.atMs)}.`
+    return [why, `${failure.code ? `${failure.code}: ` : ''}${failure.message}`, 'No test ran.']
+  }
+  if (setUpMs === null) return ['It ended before the first test could begin.']
+  const built = templates.find(({ how }) => how === 'built')
+  const how = built
+    ? `building the template with ${plural(built.migrations ?? 0, 'migration')}`
+    : 'with a template that was there'
+  const longest = waits.filter(({ startMs }) => startMs < setUpMs).sort((a, b) => b.waitedMs - a.waitedMs)[0]
+  const waited =
+    longest && longest.waitedMs > setUpMs / 4 ? `; most of it went into waiting ${describeWait(longest)}` : ''
+  return [`It was ready after ${formatDuration(setUpMs)}, ${how}${waited}.`]
+}
+
+function middle({
+  failure,
+  workers,
+  durationMs,
+  findings,
+  slowQueries,
+  connections,
+  waits,
+  setUpMs,
+}: RunReport): string[] {
+  if (failure) return []
+  const files = workers.flatMap((worker) => worker.files)
+  const ran = workers.filter((worker) => worker.files.length > 0).length
+  const sentences =
+    files.length === 0
+      ? []
+      : [
+          `${plural(files.length, 'file')} ran on ${plural(ran, 'worker')}; the whole took ${formatDuration(durationMs)}.`,
+        ]
+  const [first] = [...findings].sort((a, b) => Number(b.level === 'error') - Number(a.level === 'error'))
+  if (first) {
+    const where =
+      first.test === null
+        ? (first.file ?? 'a file')
+        : `the test “${first.test}”${first.file === null ? '' : ` in ${first.file}`}`
+    const more = findings.length > 1 ? ` There are ${findings.length - 1} more findings.` : ''
+    sentences.push(`In ${where} the guard ${first.guard} found: ${first.message.split('\n', 1)[0]}.${more}`)
+  }
+  const [slowest] = slowQueries
+  if (slowest && slowest.severity !== 'ok') {
+    const where = slowest.file === null ? '' : ` in ${slowest.file}`
+    const why = slowest.waitsFor === 'Lock' ? ', because it waited for a lock' : ''
+    sentences.push(`The slowest statement ran for ${formatDuration(slowest.durationMs)}${where}${why}.`)
+  }
+  const late = waits.filter(({ startMs, severity }) => setUpMs !== null && startMs >= setUpMs && severity !== 'ok')
+  for (const wait of late) sentences.push(`It waited ${describeWait(wait)}.`)
+  if (connections.severity !== 'ok')
+    sentences.push(`The server had ${connections.peak} of its ${connections.limit} connections in use.`)
+  return sentences
+}
+
+function end({ state, workers, failure }: RunReport): string[] {
+  if (failure || state !== 'killed') return []
+  const open = workers.flatMap(({ files }) => files.filter(({ finished }) => !finished).map(({ file }) => file))
+  return [
+    `Its process has gone without an end${open.length > 0 ? `, during ${open.slice(0, 3).join(', ')}${open.length > 3 ? ' …' : ''}` : ''}.`,
+  ]
+}

@@ -1,0 +1,69 @@
+/** What of a run somebody should look at. */
+import { formatDuration, oneLine, plural } from './format.ts'
+import type { Problem, RunReport } from './run-report.ts'
+import type { Severity } from './thresholds.ts'
+
+/** Of each kind. */
+const MOST = 10
+
+/** The worst first; among equals in the order of the causes: a start that failed explains the rest. */
+export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
+  const problems: Problem[] = []
+  const add = (severity: Severity, text: string): void => {
+    if (severity !== 'ok') problems.push({ severity, text: oneLine(text) })
+  }
+  const { failure, state, findings, waits, connections, workers, acquires, slowQueries, healed, recovered } = report
+  if (failure)
+    add('critical', `the run did not start: ${failure.code ? `${failure.code}: ` : ''}${first(failure.message)}`)
+  for (const wait of waits) {
+    const { kind, what, waitedMs, holders, failed, severity } = wait
+    const by = holders.length > 0 ? `, held by ${holders.join('; ')}` : ''
+    const how = failed ? ' in vain' : ''
+    const subject = kind === 'leader' ? `another process that builds ${what}` : what
+    add(failed ? 'critical' : severity, `waited ${formatDuration(waitedMs)}${how} for ${subject}${by}`)
+  }
+  if (state === 'killed') add('warning', 'the run was ended from outside: it has no teardown')
+  for (const { guard, level, test, file, message } of findings.slice(0, MOST)) {
+    const where = [test === null ? [] : `"${test}"`, file === null ? [] : `in ${file}`].flat().join(' ')
+    add(
+      level === 'error' ? 'critical' : 'warning',
+      `${guard}: ${where === '' ? first(message) : `${where}: ${first(message)}`}`,
+    )
+  }
+  if (findings.length > MOST) add('warning', `${findings.length - MOST} more findings`)
+  const { peak, limit } = connections
+  add(connections.severity, `the server had ${peak} of ${limit} connections in use`)
+  for (const worker of workers) {
+    const databases = worker.databases.join(', ')
+    add(worker.severity, `${worker.name} had ${worker.peak} of ${worker.limit} connections of ${databases} in use`)
+  }
+  if (acquires.failed > 0 || acquires.severity !== 'ok') {
+    const longest = `the longest wait took ${formatDuration(acquires.maxMs ?? 0)}`
+    const failed = acquires.failed > 0 ? `, ${plural(acquires.failed, 'request')} got none` : ''
+    const which = `${plural(acquires.slow, 'request')} for a connection of a pool waited longer than a second`
+    add(acquires.severity === 'ok' ? 'warning' : acquires.severity, `${which}: ${longest}${failed}`)
+  }
+  for (const { query, durationMs, file, worker, waitsFor, severity } of slowQueries.slice(0, MOST)) {
+    const where = file ?? worker
+    const why = waitsFor === 'Lock' ? ' (waiting for a lock)' : ''
+    add(
+      severity,
+      `a statement ran for ${formatDuration(durationMs)}${why}${where ? ` in ${where}` : ''}: ${query.slice(0, 120)}`,
+    )
+  }
+  for (const { database, table, found } of healed)
+    add('warning', `a stuck lock was healed: ${table} in ${database} (${found})`)
+  for (const { what, cause, downMs } of recovered)
+    add('warning', `${what} was lost and is back after ${formatDuration(downMs)}: ${cause}`)
+  const lost = workers.flatMap(({ files }) => files.filter(({ finished }) => !finished).map(({ file }) => file))
+  if (state === 'finished' && lost.length > 0) {
+    const names = lost.slice(0, 3).join(', ') + (lost.length > 3 ? ' …' : '')
+    add('warning', `${plural(lost.length, 'file')} did not come to the end: ${names}`)
+  }
+  return [
+    ...problems.filter((one) => one.severity === 'critical'),
+    ...problems.filter((one) => one.severity === 'warning'),
+  ]
+}
+
+const first = (message: string): string => message.split('\n', 1)[0] ?? ''
