@@ -16,6 +16,8 @@ const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []
 const e2e = ['test/e2e/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/package.test.ts']
 const processes = ['test/cli/**/*.test.ts', 'test/server/**/*.test.ts', 'test/**/*.crash.test.ts']
 const containers = ['test/containers/**/*.test.ts']
+// Needs a browser: `npm run test:page`.
+const page = ['test/page/**/*.test.ts']
 const pg = ['test/**/*.pg.test.ts']
 const globalSetup = ['test/helpers/global-server.ts']
 
@@ -29,7 +31,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: [...e2e, ...processes, ...containers, ...pg],
+          exclude: [...e2e, ...processes, ...containers, ...page, ...pg],
           testTimeout: 20_000,
         },
       },
@@ -46,6 +48,7 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      { test: { name: 'page', include: page, testTimeout: 180_000, hookTimeout: 120_000 } },
       {
         // Needs an engine: `npm run test:containers` looks for one, or starts one.
         test: { name: 'containers', include: containers, testTimeout: 180_000, hookTimeout: 180_000 },

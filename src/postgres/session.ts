@@ -240,8 +240,9 @@ export class Session implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closing) return
     this.#closing = true
+    // The driver cuts a connection that is busy, which the server learns later; and the process is to wait for the end.
+    this.#background = false
     this.#keepAlive(true)
-    // The driver cuts a connection that is busy, and then the server learns later that its locks are free.
     await this.#looking
     await this.#client.end().catch(() => undefined)
   }

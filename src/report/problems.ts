@@ -3,8 +3,8 @@ import { formatDuration, oneLine, plural } from './format.ts'
 import type { Problem, RunReport } from './run-report.ts'
 import type { Severity } from './thresholds.ts'
 
-/** Of each kind. */
-const MOST = 10
+/** Findings of one guard that are listed one by one. */
+const EACH = 4
 
 /** The worst first; among equals in the order of the causes: a start that failed explains the rest. */
 export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
@@ -23,14 +23,15 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
     add(failed ? 'critical' : severity, `waited ${formatDuration(waitedMs)}${how} for ${subject}${by}`)
   }
   if (state === 'killed') add('warning', 'the run was ended from outside: it has no teardown')
-  for (const { guard, level, test, file, message } of findings.slice(0, MOST)) {
-    const where = [test === null ? [] : `"${test}"`, file === null ? [] : `in ${file}`].flat().join(' ')
-    add(
-      level === 'error' ? 'critical' : 'warning',
-      `${guard}: ${where === '' ? first(message) : `${where}: ${first(message)}`}`,
-    )
+  for (const group of groups(findings, ({ guard, level }) => `${level} ${guard}`)) {
+    const [{ guard, level }] = group
+    const severity = level === 'error' ? 'critical' : 'warning'
+    for (const { test, file, message } of group.slice(0, EACH)) {
+      const where = [test === null ? [] : [`"${test}"`], file === null ? [] : [`in ${file}`]].flat().join(' ')
+      add(severity, `${guard}: ${where === '' ? first(message) : `${where}: ${first(message)}`}`)
+    }
+    if (group.length > EACH) add(severity, `${guard}: ${group.length - EACH} more of these`)
   }
-  if (findings.length > MOST) add('warning', `${findings.length - MOST} more findings`)
   const { peak, limit } = connections
   add(connections.severity, `the server had ${peak} of ${limit} connections in use`)
   for (const worker of workers) {
@@ -43,13 +44,14 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
     const which = `${plural(acquires.slow, 'request')} for a connection of a pool waited longer than a second`
     add(acquires.severity === 'ok' ? 'warning' : acquires.severity, `${which}: ${longest}${failed}`)
   }
-  for (const { query, durationMs, file, worker, waitsFor, severity } of slowQueries.slice(0, MOST)) {
-    const where = file ?? worker
-    const why = waitsFor === 'Lock' ? ' (waiting for a lock)' : ''
-    add(
-      severity,
-      `a statement ran for ${formatDuration(durationMs)}${why}${where ? ` in ${where}` : ''}: ${query.slice(0, 120)}`,
-    )
+  const slow = slowQueries.filter((one) => one.severity !== 'ok')
+  for (const group of groups(slow, ({ query, waitsFor }) => `${waitsFor === 'Lock'} ${query}`)) {
+    const [{ query, durationMs, file, worker, waitsFor, severity }] = group
+    const where = file ?? worker ?? 'the migrations'
+    const why = waitsFor === 'Lock' ? ' waiting for a lock' : ''
+    const often = group.length > 1 ? ` (${group.length} times, this was the longest)` : ''
+    const text = query === '' ? 'it mentions a password' : query.slice(0, 120)
+    add(severity, `a statement ran for ${formatDuration(durationMs)}${why} in ${where}${often}: ${text}`)
   }
   for (const { database, table, found } of healed)
     add('warning', `a stuck lock was healed: ${table} in ${database} (${found})`)
@@ -67,3 +69,14 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
 }
 
 const first = (message: string): string => message.split('\n', 1)[0] ?? ''
+
+/** In the order in which the first of each comes. */
+function groups<T>(all: readonly T[], keyOf: (one: T) => string): (readonly [T, ...T[]])[] {
+  const found = new Map<string, [T, ...T[]]>()
+  for (const one of all) {
+    const known = found.get(keyOf(one))
+    if (known) known.push(one)
+    else found.set(keyOf(one), [one])
+  }
+  return [...found.values()]
+}

@@ -8,8 +8,11 @@ const MOST = 10
 
 export function describeRun(report: RunReport): string[] {
   const { run, project, runner, startedAt, durationMs, problems } = report
+  const when = startedAt.slice(0, 19).replace('T', ' ')
   return [
-    `run ${run} · ${runner} in ${project} · ${startedAt.slice(0, 19).replace('T', ' ')} UTC · ${describeEnd(report)} ${formatDuration(durationMs)}`,
+    oneLine(
+      `run ${run} · ${runner} in ${project} · ${when} UTC · ${describeEnd(report)} ${formatDuration(durationMs)}`,
+    ),
     oneLineOf(report),
     ...(problems.length === 0 ? ['no problems'] : ['', plural(problems.length, 'problem'), ...problems.map(describe)]),
     ...section('start', startOf(report)),
@@ -29,7 +32,7 @@ export function describeRun(report: RunReport): string[] {
 const section = (title: string, lines: readonly string[], most = MOST): string[] => {
   if (lines.length === 0) return []
   const left = lines.length > most ? [`  … and ${lines.length - most} more`] : []
-  return ['', title, ...lines.slice(0, most).map((line) => `  ${line}`), ...left]
+  return ['', title, ...lines.slice(0, most).map((line) => `  ${oneLine(line)}`), ...left]
 }
 
 export const describeEnd = ({ state }: Pick<RunReport, 'state'>): string =>

@@ -106,7 +106,7 @@ function laneOfWorker({ name, files }: RunReport['workers'][number], report: Run
       endMs: end,
       kind: finished ? `file ${i % 2 ? 'odd' : ''}` : 'file unfinished',
       title: `${file}: ${ms(end - startMs)}${how}`,
-      label: file,
+      label: file.replace(/^.*[\\/]/, ''),
     }
   })
   const slow = slowQueries

@@ -16,7 +16,7 @@ import { drawTables } from './tables.ts'
 /** A whole HTML document. */
 export function renderPage(report: RunReport): string {
   const { severity, title, sentences } = tellStory(report)
-  const { project, runner, run, startedAt, problems } = report
+  const { project, runner, run, startedAt } = report
   const when = `${startedAt.slice(0, 19).replace('T', ' ')} UTC`
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -25,17 +25,23 @@ export function renderPage(report: RunReport): string {
 <body><main>
 <header class="top ${severity}"><p class="where">testdb report · ${project} · ${runner} · ${when} · ${describeEnd(report)} ${formatDuration(report.durationMs)}</p>
 <h1>${title}</h1>${sentences.map((sentence) => html`<p class="story">${sentence}</p>`)}</header>
-${
-  problems.length > 0 &&
-  html`<ul class="problems" aria-label="Problems, the worst first">${problems.map(
-    (one) => html`<li class="${one.severity}"><b aria-hidden="true">${MARKS[one.severity]}</b>${one.text}</li>
-`,
-  )}</ul>`
-}
+${listProblems(report)}
 ${tiles(report)}${drawGantt(report)}${drawConnections(report)}${drawTables(report)}
 <footer>Run ${run}. The same as text: <code>npx testdb report ${run}</code>, as data: <code>--json</code>. Point at a bar or a mark to read what it is. Statements are seen by looking now and then, so one may have run a little longer, and short ones are missed.</footer>
 </main></body></html>
 `.text
+}
+
+/** More would push the pictures out of sight; all of them are in the tables. */
+const MOST_PROBLEMS = 8
+
+function listProblems({ problems }: RunReport): Markup | false {
+  if (problems.length === 0) return false
+  const left = problems.length - MOST_PROBLEMS
+  return html`<ul class="problems" aria-label="Problems, the worst first">${problems.slice(0, MOST_PROBLEMS).map(
+    (one) => html`<li class="${one.severity}"><b aria-hidden="true">${MARKS[one.severity]}</b>${one.text}</li>
+`,
+  )}${left > 0 && html`<li class="warning">and ${left} more, in the tables below</li>`}</ul>`
 }
 
 function tiles(report: RunReport): Markup {
