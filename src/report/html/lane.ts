@@ -65,7 +65,7 @@ function drawMark({ atMs, severity, title }: Mark, x: TimeScale): Markup {
   return html`<svg class="mark ${severity}" x="${percent(left)}" y="2" overflow="visible"><title>${title}</title><path d="${shape}"/></svg>`
 }
 
-const ticksOf = (x: TimeScale): number[] => x.ticks(6).filter((tick) => x(tick) < 97)
+const ticksOf = (x: TimeScale): number[] => x.ticks(6).filter((tick) => x(tick) < 92)
 
 const grid = (x: TimeScale): Markup[] =>
   ticksOf(x).map(

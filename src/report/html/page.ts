@@ -2,7 +2,7 @@
  * The report as one file: no script at all, nothing from the network. What tests and servers have named is text in it; the policy in
  * its head would keep a script from running that got in all the same.
  */
-import { formatDuration } from '../format.ts'
+import { formatDuration, plural } from '../format.ts'
 import type { RunReport } from '../run-report.ts'
 import { MARKS, ms } from '../summary.ts'
 import { describeEnd } from '../text.ts'
@@ -49,8 +49,8 @@ function tiles(report: RunReport): Markup {
   const files = workers.reduce((sum, one) => sum + one.files.length, 0)
   const all: [name: string, value: string | number, note: string][] = [
     ['whole run', formatDuration(durationMs), setUpMs === null ? 'never ready' : `set-up ${ms(setUpMs)}`],
-    ['test files', files, `on ${workers.filter((one) => one.files.length > 0).length} workers`],
-    ['findings', findings.length, `${findings.filter(({ level }) => level === 'error').length} errors`],
+    ['test files', files, `on ${plural(workers.filter((one) => one.files.length > 0).length, 'worker')}`],
+    ['findings', findings.length, plural(findings.filter(({ level }) => level === 'error').length, 'error')],
     ['resets', resets.count, resets.count === 0 ? '' : `median ${ms(resets.medianMs)}, p95 ${ms(resets.p95Ms)}`],
     ['clones', clones.count, clones.count === 0 ? '' : `median ${ms(clones.medianMs)}`],
     ['peak connections', connections.peak ?? '–', connections.limit === null ? '' : `of ${connections.limit}`],

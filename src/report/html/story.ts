@@ -15,7 +15,7 @@ export function tellStory(report: RunReport): Story {
   return {
     severity,
     title: titleOf(report),
-    sentences: [...begin(report), ...middle(report), ...end(report)].map(oneLine),
+    sentences: [...end(report), ...wrong(report), ...begin(report), ...ran(report)].map(oneLine),
   }
 }
 
@@ -51,25 +51,10 @@ function begin({ failure, waits, setUpMs, migrations, templates }: RunReport): s
   return [`It was ready after ${formatDuration(setUpMs)}, ${how}${waited}.`]
 }
 
-function middle({
-  failure,
-  workers,
-  durationMs,
-  findings,
-  slowQueries,
-  connections,
-  waits,
-  setUpMs,
-}: RunReport): string[] {
+/** What went wrong in a run that has begun. */
+function wrong({ failure, findings, slowQueries, connections, waits, setUpMs }: RunReport): string[] {
   if (failure) return []
-  const files = workers.flatMap((worker) => worker.files)
-  const ran = workers.filter((worker) => worker.files.length > 0).length
-  const sentences =
-    files.length === 0
-      ? []
-      : [
-          `${plural(files.length, 'file')} ran on ${plural(ran, 'worker')}; the whole took ${formatDuration(durationMs)}.`,
-        ]
+  const sentences: string[] = []
   const [first] = [...findings].sort((a, b) => Number(b.level === 'error') - Number(a.level === 'error'))
   if (first) {
     const where =
@@ -90,6 +75,15 @@ function middle({
   if (connections.severity !== 'ok')
     sentences.push(`The server had ${connections.peak} of its ${connections.limit} connections in use.`)
   return sentences
+}
+
+function ran({ failure, workers, durationMs }: RunReport): string[] {
+  const busy = workers.filter(({ files }) => files.length > 0)
+  const files = busy.reduce((sum, worker) => sum + worker.files.length, 0)
+  if (failure || files === 0) return []
+  return [
+    `${plural(files, 'file')} ran on ${plural(busy.length, 'worker')}; the whole took ${formatDuration(durationMs)}.`,
+  ]
 }
 
 function end({ state, workers, failure }: RunReport): string[] {
