@@ -75,6 +75,8 @@ export interface Events {
   'connections.sampled': ConnectionSample
   /** What the pools of this process were asked for since the last time. */
   'acquires.counted': AcquireCounts
+  /** At the end of a run, where the server counts statements. */
+  'statements.counted': StatementCounts
 }
 
 /** One complaint of a guard. */
@@ -129,6 +131,19 @@ export interface ConnectionSample {
     readonly elapsedMs: number
     /** What it waits for, as the server calls it (`Lock`, `Client`, …). */
     readonly waitsFor: string | null
+  }[]
+}
+
+/** What `pg_stat_statements` has counted while the run lasted, of all databases of the server. */
+export interface StatementCounts {
+  readonly statements: readonly {
+    readonly database: string
+    /** Shortened, with parameters for the values; empty where it mentions a password. */
+    readonly query: string
+    readonly calls: number
+    readonly totalMs: number
+    /** Null where a longer one before the run hides it. */
+    readonly maxMs: number | null
   }[]
 }
 

@@ -26,6 +26,7 @@ import { failingOnExit } from './exit-guard.ts'
 import { loadSeed } from './migrators/seed.ts'
 import { type openServer, openSession } from './open-server.ts'
 import { type ConnectionTarget, type Session, withSession } from './postgres/index.ts'
+import { countStatements } from './report/sampler.ts'
 import {
   type DatabasePart,
   reserveBeside,
@@ -237,6 +238,7 @@ class ActiveRun implements Run {
     await this.#spares?.clear().catch(() => undefined)
     await this.#schemas?.stop()
     await this.sweep.finish()
+    await countStatements(this.#session)
     if (!this.#session.lost.aborted) await endRun(this.#session, this.#runId).catch(() => undefined)
     await this.#session.close()
     await this.#server.release()

@@ -1,6 +1,6 @@
 /** Makes the report of a run: a pure function of its log. */
 import { basename } from 'node:path'
-import { connectionsOf, slowQueriesOf } from './connections.ts'
+import { connectionsOf, slowQueriesOf, statementsOf } from './connections.ts'
 import { isUnderWay } from './folders.ts'
 import { problemsOf } from './problems.ts'
 import { type Entry, only, readLog } from './read-log.ts'
@@ -58,6 +58,7 @@ export function collect(run: string, start: number, entries: readonly Entry[], a
     connections: connectionsOf(entries, holds),
     acquires: acquiresOf(entries),
     slowQueries: slowQueriesOf(entries, holds, workers),
+    statements: statementsOf(entries, holds),
     findings: only(entries, 'finding.raised').map(({ atMs, guard, level, test, file, message, process }) => ({
       atMs,
       guard,

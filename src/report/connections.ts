@@ -1,7 +1,8 @@
 /** The server's sessions over time, and the statements that were seen to take long. */
 import { type Entry, only } from './read-log.ts'
-import type { ConnectionsEntry, SlowQuery } from './run-report.ts'
+import type { ConnectionsEntry, SlowQuery, StatementEntry } from './run-report.ts'
 import { severityOf, severityOfShare, THRESHOLDS } from './thresholds.ts'
+import { round } from './timing.ts'
 import { type Hold, holderAt } from './workers.ts'
 
 export function connectionsOf(entries: readonly Entry[], holds: readonly Hold[]): ConnectionsEntry {
@@ -66,3 +67,26 @@ export function slowQueriesOf(
 const BUILDING = /^testdb (migrate|seed)/
 /** Sessions of ours that are no test's; they wait for a living. */
 const OURS = /^testdb /
+
+/** Of the databases that the run has held; the same statement on several of them is one. */
+export function statementsOf(entries: readonly Entry[], holds: readonly Hold[]): StatementEntry[] {
+  const own = new Set(holds.map(({ database }) => database))
+  const found = new Map<string, { calls: number; totalMs: number; maxMs: number | null }>()
+  for (const { database, query, calls, totalMs, maxMs } of only(entries, 'statements.counted').flatMap(
+    (one) => one.statements,
+  )) {
+    if (!own.has(database)) continue
+    const known = found.get(query) ?? { calls: 0, totalMs: 0, maxMs: null }
+    found.set(query, {
+      calls: known.calls + calls,
+      totalMs: known.totalMs + totalMs,
+      maxMs: maxMs === null ? known.maxMs : Math.max(known.maxMs ?? 0, maxMs),
+    })
+  }
+  return [...found]
+    .map(([query, { calls, totalMs, maxMs }]) => {
+      return { query, calls, totalMs: round(totalMs), meanMs: round(totalMs / calls), maxMs: maxMs && round(maxMs) }
+    })
+    .sort((a, b) => (b.maxMs ?? b.meanMs) - (a.maxMs ?? a.meanMs))
+    .slice(0, MOST)
+}

@@ -13,8 +13,7 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
     if (severity !== 'ok') problems.push({ severity, text: oneLine(text) })
   }
   const { failure, state, findings, waits, connections, workers, acquires, slowQueries, healed, recovered } = report
-  if (failure)
-    add('critical', `the run did not start: ${failure.code ? `${failure.code}: ` : ''}${failure.message}`)
+  if (failure) add('critical', `the run did not start: ${failure.code ? `${failure.code}: ` : ''}${failure.message}`)
   for (const wait of waits) {
     const { kind, what, waitedMs, holders, failed, severity } = wait
     const by = holders.length > 0 ? `, held by ${holders.join('; ')}` : ''

@@ -46,6 +46,8 @@ export interface RunReport {
     readonly severity: Severity
   }
   readonly slowQueries: readonly SlowQuery[]
+  /** What `pg_stat_statements` has counted on the run's databases, the slowest first; empty where the server does not count. */
+  readonly statements: readonly StatementEntry[]
   readonly findings: readonly FindingEntry[]
   readonly warnings: readonly {
     readonly atMs: number
@@ -146,6 +148,15 @@ export interface SlowQuery {
   readonly worker: string | null
   readonly file: string | null
   readonly severity: Severity
+}
+
+export interface StatementEntry {
+  readonly query: string
+  readonly calls: number
+  readonly totalMs: number
+  readonly meanMs: number
+  /** Null where one before the run was longer. */
+  readonly maxMs: number | null
 }
 
 export interface FindingEntry {

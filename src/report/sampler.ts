@@ -5,7 +5,7 @@
 // Node's own: tests replace the global ones by fakes that never fire.
 import { setTimeout } from 'node:timers'
 import { isObserved, publish } from '../events.ts'
-import { type Session, sampleConnections } from '../postgres/index.ts'
+import { readStatements, type Session, type StatementCount, sampleConnections } from '../postgres/index.ts'
 
 /** Often at first, so that a run of two seconds has a curve; a run of an hour has no need of it (ms). */
 const SOONEST_MS = 100
@@ -34,5 +34,29 @@ export function startSampling(session: Session): void {
     } catch {}
     next()
   }
+  void readStatements(session)
+    .then((counts) => counts && before.set(session, counts))
+    .catch(() => undefined)
   void look()
+}
+
+/** What the server had counted when the run began. */
+const before = new WeakMap<Session, readonly StatementCount[]>()
+/** Statements of the report at most, before it takes its own. */
+const MOST_STATEMENTS = 200
+
+/** Publishes `statements.counted` at the end of a run, where the server counts them. */
+export async function countStatements(session: Session): Promise<void> {
+  const earlier = before.get(session)
+  if (!earlier || session.ended) return
+  const known = new Map(earlier.map((one) => [one.key, one]))
+  const now = await readStatements(session).catch(() => undefined)
+  const statements = (now ?? []).flatMap(({ key, database, query, calls, totalMs, maxMs }) => {
+    const then = known.get(key)
+    if (then && then.calls >= calls) return []
+    const since = { calls: calls - (then?.calls ?? 0), totalMs: totalMs - (then?.totalMs ?? 0) }
+    return [{ database, query, ...since, maxMs: then && then.maxMs >= maxMs ? null : maxMs }]
+  })
+  statements.sort((a, b) => b.totalMs - a.totalMs)
+  publish('statements.counted', { statements: statements.slice(0, MOST_STATEMENTS) })
 }

@@ -21,6 +21,7 @@ export function describeRun(report: RunReport): string[] {
     ...section('connections', connectionsOf(report)),
     ...section('resets', resetsOf(report)),
     ...section('slowest statements', report.slowQueries.map(describeQuery)),
+    ...section('statements, as the server has counted them', report.statements.map(describeStatement)),
     ...section('findings', report.findings.map(describeFinding), Infinity),
     ...section(
       'warnings',
@@ -99,6 +100,10 @@ function describeQuery({ query, durationMs, file, database, waitsFor }: RunRepor
   const why = waitsFor === null ? '' : `, waiting for ${waitsFor}`
   const text = query === '' ? '(a statement that mentions a password)' : query.slice(0, 120)
   return `${ms(durationMs)}${why} · ${file ?? database} · ${oneLine(text)}`
+}
+
+function describeStatement({ query, calls, meanMs, maxMs }: RunReport['statements'][number]): string {
+  return `${calls} times, mean ${ms(meanMs)}, longest ${ms(maxMs)} · ${query === '' ? '(a statement that mentions a password)' : query.slice(0, 120)}`
 }
 
 function describeFinding({ guard, level, test, file, message }: RunReport['findings'][number]): string {

@@ -21,6 +21,7 @@ export function drawTables(report: RunReport): Markup[] {
     findings(report),
     waits(report),
     slowest(report),
+    counted(report),
     workers(report),
     resets(report),
     migrations(report),
@@ -48,7 +49,7 @@ function draw({ id, title, columns, rows, numbers = [], folded = false }: Table)
 }
 
 const code = (text: string): Markup => html`<code>${text}</code>`
-export const badge = (severity: string, text = severity): Markup => html`<span class="badge ${severity}">${text}</span>`
+const badge = (severity: string, text = severity): Markup => html`<span class="badge ${severity}">${text}</span>`
 
 function findings({ findings }: RunReport): Table {
   const rows = findings.map(({ level, guard, test, file, message, atMs }) => [
@@ -97,6 +98,23 @@ function slowest({ slowQueries }: RunReport): Table {
     columns: ['seen for', 'statement', 'where', 'waiting for'],
     rows,
     numbers: [0],
+  }
+}
+
+function counted({ statements }: RunReport): Table {
+  const rows = statements.map(({ query, calls, totalMs, meanMs, maxMs }) => [
+    query === '' ? html`<em>a statement that mentions a password</em>` : code(query),
+    calls,
+    ms(meanMs),
+    ms(maxMs),
+    ms(totalMs),
+  ])
+  return {
+    id: 'counted',
+    title: 'Statements that the server has counted',
+    columns: ['statement', 'calls', 'mean', 'longest', 'in all'],
+    rows,
+    numbers: [1, 2, 3, 4],
   }
 }
 
