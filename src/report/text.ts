@@ -60,7 +60,7 @@ function startOf({ server, templates, migrations, clones, databases, setUpMs, fa
 
 export function describeWait({ kind, what, waitedMs, holders, failed }: RunReport['waits'][number]): string {
   const subject = kind === 'leader' ? `another process that builds ${what}` : what
-  const by = holders.length === 0 ? '' : ` · ${oneLine(holders.join('; '))}`
+  const by = holders.length === 0 ? '' : `${kind === 'leader' ? ': ' : ', held by '}${oneLine(holders.join('; '))}`
   return `${ms(waitedMs)}${failed ? ', in vain,' : ''} for ${subject}${by}`
 }
 

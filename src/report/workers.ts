@@ -35,6 +35,9 @@ export const databasesOf = (entries: readonly Entry[]): DatabaseEntry[] =>
     durationMs,
   }))
 
+/** What is not about the present file: the next one's beginning, and looks from outside. */
+const NO_END = new Set<string>(['connections.sampled', 'database.created', 'database.acquired', 'warning.raised'])
+
 type OpenFile = { file: string; pid: number; startMs: number; endMs: number | null; finished: boolean }
 
 /** `over`: nothing more can come, so a file without an end has lost its process. */
@@ -53,7 +56,7 @@ export function filesOf(entries: readonly Entry[], root: string, over: boolean):
       const file = open.get(keyOf(entry))
       if (file) Object.assign(file, { endMs: entry.atMs, finished: true })
     }
-    if (entry.event !== 'connections.sampled') lastOf.set(entry.pid, entry.atMs)
+    if (!NO_END.has(entry.event)) lastOf.set(entry.pid, entry.atMs)
   }
   if (over) for (const file of open.values()) close(file, lastOf)
   return files

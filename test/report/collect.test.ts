@@ -153,6 +153,10 @@ test('what was cut off, and files whose process has gone, are told as such', () 
     acquired('worker 1', 3_000, 12),
     [3_100, 'worker 1', 'file.started', { file: '/app/b.test.ts', database: 'testdb_shop_1' }, 12],
     [4_000, 'worker 1', 'file.finished', { file: '/app/b.test.ts' }, 12],
+    // The next one of the same process.
+    acquired('worker 1', 5_000, 12),
+    [5_100, 'worker 1', 'file.started', { file: '/app/c.test.ts', database: 'testdb_shop_1' }, 12],
+    [6_000, 'worker 1', 'file.finished', { file: '/app/c.test.ts' }, 12],
   ]
   reportOf('20260101T000005', lines)
   const file = path.join(folder, `20260101T000005-${GONE}`, 'worker_1.jsonl')
@@ -162,6 +166,7 @@ test('what was cut off, and files whose process has gone, are told as such', () 
   expect(report?.workers[0]?.files).toEqual([
     { file: 'a.test.ts', startMs: 1_000, endMs: 1_900, finished: false },
     { file: 'b.test.ts', startMs: 3_100, endMs: 4_000, finished: true },
+    { file: 'c.test.ts', startMs: 5_100, endMs: 6_000, finished: true },
   ])
   writeFileSync(file, '')
 })
