@@ -72,10 +72,20 @@ test('names with quotes, capitals and schemas; a key of two columns; all events'
 test('many at the same time make one; unchanged it is left alone, changed it is replaced', async () => {
   await session.query('create table queue (id int primary key, body text)')
   const pool = createPool({ connectionString, max: 3 })
-  const options = { table: 'queue', payload: 'row' } as const
+  // A try that fails is made again, so that it would not show.
+  const failed: unknown[] = []
+  const options = { table: 'queue', payload: 'row', onError: (error: unknown) => failed.push(error) } as const
   const start = (more: object = {}) => installNotifyTrigger({ ...options, connectionString, ...more })
+  // Somebody works on the table, so that they meet.
+  await session.query('begin; lock table queue in row exclusive mode')
   const many = [...Array.from({ length: 8 }, () => start()), installNotifyTrigger({ ...options, pool })]
+  await eventually('all wait', async () => {
+    const { rows } = await session.query<{ n: number }>('select count(*)::int as n from pg_locks where not granted')
+    return (rows[0]?.n ?? 0) >= 4
+  })
+  await session.query('commit')
   expect(await Promise.all(many.map(({ ready }) => ready))).toEqual(Array(9).fill('installed'))
+  expect(failed).toEqual([])
   const before = await versions()
   await Promise.all([start().ready, installNotifyTrigger({ ...options, pool }).ready])
   expect(await versions()).toEqual(before)
