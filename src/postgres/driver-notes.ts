@@ -37,7 +37,12 @@ export interface DriverListener {
 const LISTENER = Symbol.for('testdb.driver')
 const NOTES = Symbol.for('testdb.notes')
 const CLIENTS = Symbol.for('testdb.clients')
-const store = globalThis as { [LISTENER]?: DriverListener | undefined; [CLIENTS]?: Set<WeakRef<DriverClient>> }
+const CONNECTING = Symbol.for('testdb.connecting')
+const store = globalThis as {
+  [LISTENER]?: DriverListener | undefined
+  [CLIENTS]?: Set<WeakRef<DriverClient>>
+  [CONNECTING]?: number
+}
 
 /** From now on it hears what clients of the driver do; undefined ends that. */
 export function listenToDriver(listener: DriverListener | undefined): void {
@@ -52,6 +57,19 @@ export function notesOf<N extends object>(thing: object): N {
   if (!noted[NOTES]) Object.defineProperty(thing, NOTES, { value: {} })
   return noted[NOTES] as N
 }
+
+/** Runs what begins a connection of the driver, before it returns. */
+export function connecting<T>(connect: () => T): T {
+  store[CONNECTING] = (store[CONNECTING] ?? 0) + 1
+  try {
+    return connect()
+  } finally {
+    store[CONNECTING]--
+  }
+}
+
+/** Whether the connection that is begun just now is one whose statements are heard. */
+export const isDriverConnecting = (): boolean => (store[CONNECTING] ?? 0) > 0
 
 /** Remembered weakly, from their first statement on. */
 export function rememberClient(client: DriverClient): void {

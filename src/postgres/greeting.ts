@@ -1,5 +1,6 @@
 /** Connections to servers of Postgres, whichever they are, by the first bytes that each sends. */
 import type { Place } from './destination.ts'
+import { isDriverConnecting } from './driver-notes.ts'
 import { onFirstWrite, readStartup, type Startup } from './startup-packet.ts'
 
 /** A connection that is not testdb's own. */
@@ -9,6 +10,8 @@ export interface Greeting extends Startup {
   readonly port: number
   /** The server is the one of the run. */
   readonly ours: boolean
+  /** It is one of the driver `pg`, whose statements are heard. */
+  readonly driver: boolean
 }
 export type GreetingListener<From> = (greeting: Greeting, from: From) => void
 
@@ -23,9 +26,10 @@ interface Greeted {
 export function tellGreeting(socket: object, { destination, ours, here, greeted }: Greeted): void {
   if (!greeted) return
   const from = here()
+  const driver = isDriverConnecting()
   onFirstWrite(socket, (chunk) => {
     const startup = readStartup(chunk)
-    if (startup) greeted({ ...startup, ...serverOf(destination), ours }, from)
+    if (startup) greeted({ ...startup, ...serverOf(destination), ours, driver }, from)
   })
 }
 

@@ -4,6 +4,7 @@ import pg from 'pg'
 import { loadedPrototypes, ownerOf } from './driver-copies.ts'
 import {
   type ClientNotes,
+  connecting,
   type DriverClient,
   type DriverListener,
   listenerFor,
@@ -17,7 +18,7 @@ const MAKES = /\bcreate\s+(?:role|user|group|database|tablespace)\b/i
 const SEARCHED = 10_000
 
 type Method = (this: DriverClient, ...args: unknown[]) => unknown
-type Prototype = { query: Method; [WRAPPED]?: true }
+type Prototype = { query: Method; connect: Method; [WRAPPED]?: true }
 const WRAPPED = Symbol.for('testdb.statements')
 
 /** Of our copy of the driver, and of those that the project has loaded so far. Safe to call again. */
@@ -30,6 +31,10 @@ function wrap(owner: object | undefined): void {
   const prototype = owner as Prototype | undefined
   if (typeof prototype?.query !== 'function' || prototype[WRAPPED]) return
   Object.defineProperty(prototype, WRAPPED, { value: true })
+  const { connect } = prototype
+  prototype.connect = function (...args) {
+    return connecting(() => connect.apply(this, args))
+  }
   const original = prototype.query
   prototype.query = function (...args) {
     const listener = listenerFor(this)

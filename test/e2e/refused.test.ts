@@ -6,6 +6,10 @@ import { expectExit, expectNothingLeft, type Files, makeProject, type Outcome, t
 /** A limit of 2 × 3 + 4: nine for the test, and the session of the lease. */
 const CONFIG: Files = { 'testdb.config.mjs': 'export default { pool: { max: 3 } }\n' }
 
+const WARN: Files = {
+  'testdb.config.mjs': "export default { pool: { max: 3 }, guards: { connectionLimit: 'warn' } }\n",
+}
+
 const helpers = `
 const open = async (count) => {
   const clients = []
@@ -90,14 +94,14 @@ await close(await open(12))
 test('later', () => undefined)
 `
 
-test('vitest: one explanation for each test that was refused a connection', async () => {
+test('vitest: one explanation for each test that was refused a connection, which fails nothing as a warning', async () => {
   const head =
     "import pg from 'pg'\nimport { beforeAll, describe, expect, test } from 'vitest'\nimport { note } from './note.js'\n"
   const project = await makeProject('refused-vitest', {
     ...SQL_MIGRATIONS,
     ...NOTE_ESM,
     ...vitestConfig(),
-    ...CONFIG,
+    ...WARN,
     'offender.test.js': head + helpers + offender(300),
     'load.test.js': head + helpers + whileLoaded,
     'a.test.js': head + quiet,
@@ -109,7 +113,7 @@ test('vitest: one explanation for each test that was refused a connection', asyn
   await expectNothingLeft(project)
 })
 
-test('jest: the same', async () => {
+test('jest: the test that was refused a connection fails with the explanation, and nobody else', async () => {
   const head = "const pg = require('pg')\nconst { note } = require('./note.js')\n"
   const project = await makeProject('refused-jest', {
     ...SQL_MIGRATIONS,
@@ -120,8 +124,19 @@ test('jest: the same', async () => {
     'a.test.js': head + quiet,
     'b.test.js': head + quiet,
   })
-  const outcome = expectExit(await runIn(project, 'jest', []), 1)
-  expect(outcome.output).toMatch(/Tests: +1 failed, 8 passed, 9 total/)
-  expectExplained(outcome, project, 40)
+  const { output } = expectExit(await runIn(project, 'jest', []), 1)
+  expect(output).toMatch(/Tests: +2 failed, 7 passed, 9 total/)
+  const told = [...output.matchAll(/(\S+) TESTDB_CONNECTION_REFUSED: (.*) was refused a connection/g)]
+  expect(told.map(([, by, who]) => [by, who]).sort()).toEqual([
+    ['TestDbError:', '"creates 40 clients"'],
+    ['TestDbError:', 'the code of offender.test.js outside of its tests'],
+    // It has failed by itself, with what the driver says.
+    ['testdb:', '"has three pools"'],
+  ])
+  expect(output).toMatch(
+    /● creates 40 clients\s+TESTDB_CONNECTION_REFUSED|● creates 40 clients\s+TestDbError: TESTDB_CONNECTION_REFUSED/,
+  )
+  expect(output).toMatch(/limit 10 connections \(pool\.max 3, twice that plus 4\), 10 in use:/)
+  expect(project.notes()).toEqual([{ open: 9 }])
   await expectNothingLeft(project)
 })

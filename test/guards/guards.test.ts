@@ -87,7 +87,7 @@ test('many queries: the kind that is repeated most, not what controls a transact
   expect(asksForSomething('beginning')).toBe(true)
 })
 
-const greeting = { host: '10.0.0.1', port: 5432, database: 'prod', user: 'app', ours: false }
+const greeting = { host: '10.0.0.1', port: 5432, database: 'prod', user: 'app', ours: false, driver: true }
 const CHANGED: ChangedVariable[] = [{ name: 'DATABASE_URL', from: 'localhost:1/own', to: '10.0.0.1:5432/prod' }]
 
 test('other servers: each once, and what leads there', () => {

@@ -26,28 +26,31 @@ export async function lookBeforeTest(state: Watched): Promise<void> {
 const asksServer = ({ context: { guards } }: Watched): boolean =>
   [guards.idleInTransaction, guards.advisoryLock, guards.lateWrite].some((level) => level !== 'off')
 
-/** A test has ended, or the file has: what it has left. */
-export async function lookAfterTest(state: Watched, place: Place): Promise<void> {
+/** A test has ended, or the file has: what it has left. True when something went on in its database. */
+export async function lookAfterTest(state: Watched, place: Place): Promise<boolean> {
   const { context, known } = state
   const { who, verdict, statements, database } = place
   const { max } = context.guards.manyQueries ?? { max: Number.POSITIVE_INFINITY }
   if (place.test !== undefined) verdict.raise('manyQueries', manyQueries(who, { max, ...statements }))
-  if (!database) return
+  if (!database) return false
   lookForSeveralPools(verdict, who, poolsOf(state, database), known.pools)
   lookElsewhere(state, place, database)
   const of = place.test === undefined ? 'file' : 'test'
   const asks = asksServer(state) && (database.lease !== undefined || place.suspect)
-  if (!asks && place.made.length === 0) return
+  if (!asks && place.made.length === 0) return false
+  let goesOn = false
   await undisturbed(async () => {
     for (const one of asks ? database.all : []) {
-      await withAdmin(state, one, (session) =>
-        lookAtSessions(verdict, { database: one, session, known: known.leftovers, who, of }),
-      )
+      await withAdmin(state, one, async (session) => {
+        const looking = { database: one, session, known: known.leftovers, who, of } as const
+        goesOn = (await lookAtSessions(verdict, looking)) || goesOn
+      })
     }
     if (place.made.length === 0 || verdict.levelOf('outsideObjects') === 'off') return
     const left = await withAdmin(state, database, (session) => stillThere(session, place.made))
     verdict.raise('outsideObjects', outsideObjects(who, left))
   })
+  return goesOn
 }
 
 /** The session of the lease is there already. */

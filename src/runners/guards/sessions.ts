@@ -51,11 +51,11 @@ export interface Looking {
   readonly who: string
 }
 
-/** Raises what it finds, and ends the sessions of what is an error. */
-export async function lookAtSessions(verdict: Verdict, looking: Looking): Promise<void> {
+/** Raises what it finds, and ends the sessions of what is an error. True when there was a session that is not idle. */
+export async function lookAtSessions(verdict: Verdict, looking: Looking): Promise<boolean> {
   const { session, known, who, of } = looking
   const first = await mine(looking)
-  if (first.length === 0) return
+  if (first.length === 0) return false
   verdict.raise('lateWrite', of === 'test' ? stillWriting(who, first.filter(writesOn)) : [])
   const left = await whatStays(first, looking)
   const sitting = left.filter(sitsInTransaction)
@@ -69,9 +69,9 @@ export async function lookAtSessions(verdict: Verdict, looking: Looking): Promis
     ...(verdict.levelOf('idleInTransaction') === 'error' ? sitting : []),
     ...(verdict.levelOf('advisoryLock') === 'error' ? locking : []),
   ]
-  if (ended.length === 0) return
   expectEnd(ended)
-  await endLeftovers(session, ended)
+  if (ended.length > 0) await endLeftovers(session, ended)
+  return first.some(({ state }) => state !== 'idle')
 }
 
 /** What there is before a test: hooks have made it, and it is theirs. */

@@ -23,5 +23,9 @@ export interface Watched {
   readonly elsewhere: Greeting[]
   /** The test after whose reset nobody has run. */
   ended: Place | undefined
+  /** Something may have been sent since the test had ended. */
+  sentSince: boolean
+  /** There are connections whose statements nobody hears. */
+  otherDrivers: boolean
   stop(): void
 }

@@ -50,6 +50,8 @@ export function watchGuards(context: RunContext, database?: WorkerDatabase): voi
       used: before?.used ?? false,
       ended: undefined,
       elsewhere: before?.elsewhere ?? [],
+      sentSince: false,
+      otherDrivers: before?.otherDrivers ?? false,
     },
     stop: onRefusal(
       context.address,
@@ -88,7 +90,10 @@ const SUSPECT = /\b(begin|start\s+transaction|advisory)/i
 function sent({ context, database, places }: Watched, client: DriverClient, text: string): void {
   const { guards, shared } = context
   const state = store[STATE]
-  if (state && hasDatabase(database, client.database)) state.used = true
+  if (state && hasDatabase(database, client.database)) {
+    state.used = true
+    if (state.ended) state.sentSince = true
+  }
   if (guards.manyQueries === undefined && shared === undefined) return
   const place = places.of(client.database)
   if (shared !== undefined && SUSPECT.test(text)) place.suspect = true
@@ -104,6 +109,7 @@ function greeted(state: Watched, greeting: Greeting, from: Place | undefined): v
   // An encrypted one does not say where it leads.
   if (greeting.ours && (greeting.database === undefined || own.some((one) => hasDatabase(one, greeting.database)))) {
     state.used = true
+    if (!greeting.driver) state.otherDrivers = true
     return
   }
   state.elsewhere.push(greeting)
@@ -152,9 +158,12 @@ export async function testEnds(test: object, last = false): Promise<Pick<Verdict
   const place = state?.places.end(test)
   if (!state || !place) return undefined
   await place.telling
-  await lookAfterTest(state, place)
-  if (last) await lookAtTheEnd(state, place, { who: place.who, processStays: true })
-  else state.ended = place
+  // From here on: what is sent while the server is asked may be at work after the reset.
+  state.ended = place
+  state.sentSince = (await lookAfterTest(state, place)) || state.sentSince
+  if (!last) return place.verdict
+  state.ended = undefined
+  await lookAtTheEnd(state, place, { who: place.who, processStays: true })
   return place.verdict
 }
 
@@ -164,6 +173,10 @@ export async function wroteLate(): Promise<string | undefined> {
   const place = state?.ended
   if (!state || !place) return undefined
   state.ended = undefined
+  const { sentSince, otherDrivers } = state
+  state.sentSince = false
+  // The common case costs nothing.
+  if (!sentSince && !otherDrivers) return undefined
   const wrote = await lookForLateWrites(state, place)
   state.places.outside.verdict.adopt(place.verdict)
   return wrote ? place.test : undefined
