@@ -8,7 +8,7 @@ import { subscribe } from './events.ts'
 import { observeConfig } from './observe.ts'
 import { PgMemRun } from './pg-mem-run.ts'
 import { isLogged } from './report/observe.ts'
-import { showWaiting } from './report/progress.ts'
+import { showWaiting } from './report/waiting.ts'
 import type { DatabasePart } from './run-budget.ts'
 import { startRun } from './start-run.ts'
 

@@ -1,6 +1,6 @@
 /** The guard `advisoryLock`: a lock of a session outlives its transaction, and the next test waits for it. */
 import type { Leftover } from '../postgres/index.ts'
-import { counted, type Found, sessionName, statementOf } from './found.ts'
+import { counted, type Found, sessionName, shortStatement } from './found.ts'
 
 /** `sessions`: with the locks that `who` has left. */
 export function advisoryLock(who: string, sessions: readonly Leftover[]): Found[] {
@@ -9,7 +9,7 @@ export function advisoryLock(who: string, sessions: readonly Leftover[]): Found[
   const lines = sessions.flatMap((one) =>
     one.locks.map(
       ({ key, shared }) =>
-        `\n  ${shared ? 'shared ' : ''}lock (${key}) of ${sessionName(one)}, last query: ${statementOf(one.query)}`,
+        `\n  ${shared ? 'shared ' : ''}lock (${key}) of ${sessionName(one)}, last query: ${shortStatement(one.query)}`,
     ),
   )
   return [

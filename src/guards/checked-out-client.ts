@@ -1,5 +1,5 @@
 /** The guard `checkedOutClient`: a pool gets smaller with each client that is not given back, until somebody waits for ever. */
-import { counted, type Found, statementOf } from './found.ts'
+import { counted, type Found, shortStatement } from './found.ts'
 
 export interface TakenClient {
   /** The test, or the code outside of tests, that has taken it; undefined where that is not known. */
@@ -13,7 +13,7 @@ export function checkedOutClient(who: string, clients: readonly TakenClient[]): 
   if (clients.length === 0) return []
   const lines = clients.map(({ takenBy, statement, place }) => {
     const made = place === undefined ? '' : ` from the pool of ${place}`
-    return `\n  taken by ${takenBy ?? 'code that ran before'}${made}, last query: ${statementOf(statement)}`
+    return `\n  taken by ${takenBy ?? 'code that ran before'}${made}, last query: ${shortStatement(statement)}`
   })
   return [
     {
@@ -22,7 +22,7 @@ export function checkedOutClient(who: string, clients: readonly TakenClient[]): 
         'Call `client.release()` in a `finally`, also when a query throws; with Knex end every transaction.',
         'Or use `pool.query()` where one statement is all.',
       ],
-      details: { clients: clients.map((one) => ({ ...one, statement: statementOf(one.statement) })) },
+      details: { clients: clients.map((one) => ({ ...one, statement: shortStatement(one.statement) })) },
     },
   ]
 }

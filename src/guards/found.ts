@@ -12,7 +12,7 @@ export interface Found {
 const LENGTH = 80
 
 /** A statement in one line. One that mentions a password has it in its text, so it is not shown. */
-export function statementOf(sql: string | undefined | null): string {
+export function shortStatement(sql: string | undefined | null): string {
   const text = (sql ?? '').replace(/\s+/g, ' ').trim()
   if (text === '') return 'no statement'
   if (/password/i.test(text)) return 'a statement with a password'

@@ -1,12 +1,12 @@
 /** The guard `idleInTransaction`: a transaction that nobody has ended, and in which nothing happens any more. */
 import type { Leftover } from '../postgres/index.ts'
-import { counted, type Found, seconds, sessionName, statementOf } from './found.ts'
+import { counted, type Found, seconds, sessionName, shortStatement } from './found.ts'
 
 /** `sessions`: those that sit in a transaction and that `who` has left. */
 export function idleInTransaction(who: string, sessions: readonly Leftover[]): Found[] {
   if (sessions.length === 0) return []
   const lines = sessions.map(
-    (one) => `\n  ${sessionName(one)}, for ${seconds(one.forMs)}, last query: ${statementOf(one.query)}`,
+    (one) => `\n  ${sessionName(one)}, for ${seconds(one.forMs)}, last query: ${shortStatement(one.query)}`,
   )
   return [
     {
@@ -17,7 +17,7 @@ export function idleInTransaction(who: string, sessions: readonly Leftover[]): F
       details: {
         sessions: sessions.map(({ pid, applicationName, query, forMs }) => ({
           ...{ pid, applicationName, forMs },
-          query: statementOf(query),
+          query: shortStatement(query),
         })),
       },
     },

@@ -1,6 +1,6 @@
 /** The guard `lateWrite`: what nobody awaited writes after its test, and next time into another one. */
 import type { Leftover } from '../postgres/index.ts'
-import { type Found, sessionName, statementOf } from './found.ts'
+import { type Found, sessionName, shortStatement } from './found.ts'
 
 const ADVICE = [
   'Await everything that the test starts; wait for background work of the application before the test ends.',
@@ -9,12 +9,12 @@ const ADVICE = [
 /** `sessions`: those whose transaction has written and goes on. */
 export function stillWriting(who: string, sessions: readonly Leftover[]): Found[] {
   if (sessions.length === 0) return []
-  const lines = sessions.map((one) => `\n  ${sessionName(one)}: ${statementOf(one.query)}`)
+  const lines = sessions.map((one) => `\n  ${sessionName(one)}: ${shortStatement(one.query)}`)
   return [
     {
       message: `${who} was over and still wrote to its database:${lines.join('')}`,
       advice: ADVICE,
-      details: { sessions: sessions.map(({ pid, query }) => ({ pid, query: statementOf(query) })) },
+      details: { sessions: sessions.map(({ pid, query }) => ({ pid, query: shortStatement(query) })) },
     },
   ]
 }

@@ -1,5 +1,5 @@
 /** The guard `manyQueries`: more statements than a test should need. The one that is repeated most is the N+1. */
-import { type Found, statementOf } from './found.ts'
+import { type Found, shortStatement } from './found.ts'
 
 export interface SentStatements {
   readonly max: number
@@ -18,12 +18,12 @@ export function manyQueries(who: string, { max, count, texts }: SentStatements):
   const [most, times] = [...kinds].sort((a, b) => b[1] - a[1])[0] ?? ['', 0]
   return [
     {
-      message: `${who} sent ${count} statements, at most ${max} are expected; ${times} of them: ${statementOf(most)}`,
+      message: `${who} sent ${count} statements, at most ${max} are expected; ${times} of them: ${shortStatement(most)}`,
       advice: [
         'Ask once for all rows (`where id = any ($1)`, a join) instead of once for each.',
         'Raise `guards.manyQueries.max` if the test needs them.',
       ],
-      details: { count, max, repeated: statementOf(most), times },
+      details: { count, max, repeated: shortStatement(most), times },
     },
   ]
 }

@@ -1,9 +1,7 @@
 /** How long the pools of this process let their users wait for a connection; counted, and told when a file ends. */
 import { performance } from 'node:perf_hooks'
 import { type AcquireCounts, publish } from '../events.ts'
-
-const SLOW_MS = 1_000
-const CRITICAL_MS = 5_000
+import { ACQUIRE_WAIT_MS } from '../thresholds.ts'
 
 const nothing = (): { -readonly [K in keyof AcquireCounts]: AcquireCounts[K] } => ({
   count: 0,
@@ -36,8 +34,8 @@ export function timeAcquire(
     counts.totalMs += waited
     counts.maxMs = Math.max(counts.maxMs, waited)
     if (failed) counts.failed++
-    if (waited >= SLOW_MS) counts.slow++
-    if (waited >= CRITICAL_MS) counts.critical++
+    if (waited >= ACQUIRE_WAIT_MS.warning) counts.slow++
+    if (waited >= ACQUIRE_WAIT_MS.critical) counts.critical++
     counts.peak = Math.max(counts.peak, connections())
   }
   const callback = args[0]

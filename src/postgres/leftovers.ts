@@ -33,31 +33,62 @@ export interface Leftover {
 const SPACES = Object.values(LOCK_SPACE)
 
 /**
- * Prepared, because to plan it takes as long as to run it, and the functions, because their views take ten times as long.
+ * Prepared, because to plan it takes as long as to run it, and the functions, because their views take ten times as long. To read the
+ * locks takes longer than the rest together, the longer the more connections a server may have; so they are read where there may be some.
+ */
+const WHERE = `a.datid = (select oid from pg_database where datname = current_database()) and a.pid <> pg_backend_pid()
+     and (a.backend_type = 'client backend' or a.backend_type is null)`
+const COLUMNS = `a.pid, a.backend_start::text as start, coalesce(a.application_name, '') as "applicationName", a.state, left(coalesce(a.query, ''), 500) as query,
+         coalesce(extract(epoch from clock_timestamp() - a.state_change) * 1000, 0)::float as "forMs", coalesce(a.state_change::text, '') as changed,
+         a.xact_start::text as transaction, a.backend_xid is not null as writes`
+
+/** One row at least, with the sessions of others as far as they are not testdb's. */
+const SESSIONS = `prepare testdb_sessions as
+  with a as materialized (select * from pg_stat_get_activity(null) a where ${WHERE})
+  select (select array_agg(pid) from a where application_name is distinct from 'testdb' and application_name not like 'testdb %') as pids, ${COLUMNS}
+    from (select) x left join a on a.state <> 'idle'`
+
+/**
  * testdb's own locks are left out. `pg_locks` does not say whether a lock is the session's or the transaction's; outside of a
  * transaction it is the session's.
  */
-const PREPARE = `prepare testdb_leftovers as
-  with here as (select oid from pg_database where datname = current_database()),
-    held as (select pid, array_agg(concat_ws(' ', classid, objid, objsubid, mode)) as locks from pg_lock_status()
-      where locktype = 'advisory' and granted and database = (select oid from here)
+const WITH_LOCKS = `prepare testdb_leftovers as
+  with held as (select pid, array_agg(concat_ws(' ', classid, objid, objsubid, mode)) as locks from pg_lock_status()
+      where locktype = 'advisory' and granted and database = (select oid from pg_database where datname = current_database())
         and not (objsubid = 2 and classid between ${Math.min(...SPACES)} and ${Math.max(...SPACES)}) group by pid)
-  select a.pid, a.backend_start::text as start, coalesce(a.application_name, '') as "applicationName", a.state, left(coalesce(a.query, ''), 500) as query,
-         coalesce(extract(epoch from clock_timestamp() - a.state_change) * 1000, 0)::float as "forMs", coalesce(a.state_change::text, '') as changed,
-         a.xact_start::text as transaction, a.backend_xid is not null as writes, coalesce(h.locks, '{}') as locks
+  select ${COLUMNS}, coalesce(h.locks, '{}') as locks
     from pg_stat_get_activity(null) a left join held h on h.pid = a.pid
-   where a.datid = (select oid from here) and a.pid <> pg_backend_pid() and (a.state <> 'idle' or h.pid is not null)
-     and (a.backend_type = 'client backend' or a.backend_type is null)`
+   where ${WHERE} and (a.state <> 'idle' or h.pid is not null)`
 
-const prepared = new WeakSet<Session>()
+/** Functions of the database that may take locks: their names do not tell. */
+const LOCKING_CODE = `select exists (select from pg_proc where pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+  and pronamespace not in (select oid from pg_namespace where nspname = 'testdb') and prosrc ilike '%advisory%') as "may"`
 
-export async function takeLeftovers(session: Session): Promise<Leftover[]> {
-  if (!prepared.has(session)) {
-    await session.query(PREPARE)
-    prepared.add(session)
+/** Of each session: whether the database's own code may take locks. */
+const prepared = new WeakMap<Session, boolean>()
+
+/** `mayLock`: whether sessions with these backends may hold advisory locks; it is not asked where the database's own code may. */
+export async function takeLeftovers(
+  session: Session,
+  mayLock: (pids: readonly number[]) => boolean,
+): Promise<Leftover[]> {
+  const codeMayLock = prepared.get(session) ?? (await prepare(session))
+  if (!codeMayLock) {
+    type Row = Omit<Leftover, 'locks'> & { readonly pids: number[] | null }
+    const { rows } = await session.query<Row>('execute testdb_sessions')
+    if (!mayLock(rows[0]?.pids ?? [])) {
+      return rows.flatMap(({ pids: _, ...row }) => (row.pid === null ? [] : { ...row, locks: [] }))
+    }
   }
   const { rows } = await session.query<Omit<Leftover, 'locks'> & { locks: string[] }>('execute testdb_leftovers')
   return rows.map((row) => ({ ...row, locks: row.locks.map(readLock) }))
+}
+
+async function prepare(session: Session): Promise<boolean> {
+  const results = await session.batch(`${SESSIONS}; ${WITH_LOCKS}; ${LOCKING_CODE}`)
+  const may = results.at(-1)?.rows[0]?.may === true
+  prepared.set(session, may)
+  return may
 }
 
 /** `pg_locks` has a key in two unsigned halves; `objsubid` is 1 for one of 64 bits. */

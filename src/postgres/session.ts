@@ -10,6 +10,7 @@ import { whileServerIsFull } from './patience.ts'
 import { configure } from './session-settings.ts'
 import { endsConnection, isSqlState } from './sqlstate.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
+import { wireOf } from './wire.ts'
 
 /** The end of a connection follows its last error at once; after this something else is wrong (ms). */
 const END_FOLLOWS_MS = 2_000
@@ -65,7 +66,7 @@ export class Session implements AsyncDisposable {
     client.on('error', (error) => {
       cause ??= error
     })
-    ;(client as pg.Client & { connection: NodeJS.EventEmitter }).connection.on('readyForQuery', ({ status }) => {
+    wireOf(client).on('readyForQuery', ({ status }) => {
       this.#status = status
     })
     client.on('end', () => {
@@ -120,14 +121,11 @@ export class Session implements AsyncDisposable {
   }
 
   static async #connect(target: ConnectionTarget, options: SessionOptions): Promise<Session> {
-    const client = new pg.Client({
-      ...target,
-      application_name: options.applicationName,
-      connectionTimeoutMillis: options.connectTimeoutMs ?? 10_000,
-      keepAlive: true,
-    } as pg.ClientConfig)
+    const { applicationName: application_name, connectTimeoutMs: connectionTimeoutMillis = 10_000 } = options
+    const config = { ...target, application_name, connectionTimeoutMillis, keepAlive: true }
+    const client = new pg.Client(config as pg.ClientConfig)
     markOwn(client)
-    markOwn((client as pg.Client & { connection: { stream: object } }).connection.stream)
+    markOwn(wireOf(client).stream)
     // Before connecting: the server may end a connection in the moment in which it is made.
     const session = new Session(target, client, new AbortController())
     await client.connect()
@@ -230,8 +228,7 @@ export class Session implements AsyncDisposable {
   }
 
   #keepAlive(on: boolean): void {
-    const { stream } = (this.#client as pg.Client & { connection: { stream: { ref?(): void; unref?(): void } } })
-      .connection
+    const { stream } = wireOf(this.#client)
     if (on) stream.ref?.()
     else stream.unref?.()
   }

@@ -1,11 +1,11 @@
 /** Makes the report of a run: a pure function of its log. */
 import { basename } from 'node:path'
+import { ACQUIRE_WAIT_MS, severityOf } from '../thresholds.ts'
 import { connectionsOf, slowQueriesOf, statementsOf } from './connections.ts'
 import { isUnderWay } from './folders.ts'
 import { problemsOf } from './problems.ts'
 import { type Entry, only, readLog } from './read-log.ts'
 import type { RunReport, TemplateEntry } from './run-report.ts'
-import { severityOf, THRESHOLDS } from './thresholds.ts'
 import { round, timingOf } from './timing.ts'
 import { waitsOf, withoutSecrets } from './waits.ts'
 import { databasesOf, filesOf, holdsOf, nameOf, workersOf } from './workers.ts'
@@ -127,7 +127,7 @@ function acquiresOf(entries: readonly Entry[]): RunReport['acquires'] {
     meanMs: count === 0 ? null : round(sum((one) => one.totalMs) / count),
     maxMs,
     slow: sum((one) => one.slow),
-    severity: severityOf(maxMs ?? 0, THRESHOLDS.acquire),
+    severity: severityOf(maxMs ?? 0, ACQUIRE_WAIT_MS),
   }
 }
 

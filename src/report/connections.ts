@@ -1,7 +1,8 @@
 /** The server's sessions over time, and the statements that were seen to take long. */
+
+import { QUERY_MS, severityOf, severityOfShare } from '../thresholds.ts'
 import { type Entry, only } from './read-log.ts'
 import type { ConnectionsEntry, SlowQuery, StatementEntry } from './run-report.ts'
-import { severityOf, severityOfShare, THRESHOLDS } from './thresholds.ts'
 import { round } from './timing.ts'
 import { type Hold, holderAt } from './workers.ts'
 
@@ -51,7 +52,7 @@ export function slowQueriesOf(
         .find(({ name }) => name === worker)
         ?.files.findLast((one) => one.startMs <= atMs && (one.endMs ?? Infinity) >= startMs)?.file
       const seen = { pid, query, database, applicationName, startMs, durationMs: elapsedMs, waitsFor }
-      const one = { ...seen, worker, file: file ?? null, severity: severityOf(elapsedMs, THRESHOLDS.query) }
+      const one = { ...seen, worker, file: file ?? null, severity: severityOf(elapsedMs, QUERY_MS) }
       const same = found.findIndex((other) => other.pid === pid && Math.abs(other.startMs - startMs) < SAME_MS)
       if (same === -1) found.push(one)
       else found[same] = { ...one, startMs: found[same]?.startMs ?? startMs }

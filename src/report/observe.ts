@@ -59,7 +59,8 @@ export function sayOnStderr(): void {
     if (!isLogged()) process.stderr.write(`testdb: ${message}\n`)
   }
   observe('stderr', {
-    onEvent: (event: TestDbEvent) => say(event, { error: () => undefined, warn: print }),
+    // Guards print theirs, with what to do about it.
+    onEvent: (event: TestDbEvent) => event.name !== 'finding.raised' && say(event, { error: print, warn: print }),
   } as Observers)
 }
 

@@ -1,7 +1,8 @@
 /** What of a run somebody should look at. */
+
+import type { Severity } from '../thresholds.ts'
 import { formatDuration, oneLine, plural } from './format.ts'
 import type { Problem, RunReport } from './run-report.ts'
-import type { Severity } from './thresholds.ts'
 
 /** Findings of one guard that are listed one by one. */
 const EACH = 4

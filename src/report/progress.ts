@@ -1,8 +1,10 @@
 /** Tells a waiting human what testdb is doing. Everything it knows comes from events; everything goes to stderr. */
 import { type EventName, type Events, type MigrationStep, subscribe } from '../events.ts'
-import { plainDisplay, type Tone, terminalDisplay } from './display.ts'
+import { plainDisplay, type Tone } from './display.ts'
 import { formatDuration, plural } from './format.ts'
 import { isLogged } from './observe.ts'
+import { terminalDisplay } from './terminal-display.ts'
+import { describeWaiting } from './waiting.ts'
 
 export interface ProgressOptions {
   /** Never stdout: reporters that write JSON there share it with us. @default process.stderr */
@@ -131,17 +133,6 @@ export function showProgress(options: ProgressOptions = {}): () => void {
     safely(finish)
   }
 }
-
-/** Only tells that a run waits for its connections, a plain line each few seconds, until the returned function is called. */
-export function showWaiting(stream: NodeJS.WritableStream = process.stderr): () => void {
-  const display = plainDisplay(stream, 3_000)
-  return subscribe('budget.waiting', (event) => {
-    if (event.elapsedMs >= display.patienceMs) display.progress(describeWaiting(event), formatDuration(event.elapsedMs))
-  })
-}
-
-const describeWaiting = ({ needed, free, holders }: Events['budget.waiting']): string =>
-  `waiting for ${needed} connections, ${free} are free · ${holders.join('; ')}`
 
 function describeStep({ index, total, name }: MigrationStep): string {
   return `${index}/${total} ${name}`

@@ -2,7 +2,7 @@
  * The stable shape of a run's report: `report.json` in the cache folder, and `testdb report --json`. Keys are added in later versions,
  * never renamed or removed. Times are milliseconds since the start of the run, unless a name says otherwise.
  */
-import type { Severity } from './thresholds.ts'
+import type { Severity } from '../thresholds.ts'
 
 export interface RunReport {
   readonly format: 1

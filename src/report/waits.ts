@@ -1,7 +1,8 @@
 /** What a run waited for: another process that builds the template, a lock of migrations, connections of the server. */
+
+import { MIGRATION_WAIT_MS, severityOf } from '../thresholds.ts'
 import type { Entry } from './read-log.ts'
 import type { Wait } from './run-report.ts'
-import { severityOf, THRESHOLDS } from './thresholds.ts'
 
 /** Shorter ones are not worth a line (ms). */
 const SHORTEST_MS = 50
@@ -49,7 +50,7 @@ function describe(first: Waiting, last: Waiting, end: Entry | undefined): Wait {
     endMs,
     waitedMs,
     failed: end !== undefined && FAILED.has(end.event),
-    severity: severityOf(waitedMs, THRESHOLDS.lock),
+    severity: severityOf(waitedMs, MIGRATION_WAIT_MS),
     process: last.process,
   }
 }

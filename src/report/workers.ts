@@ -1,8 +1,8 @@
 /** Which worker had which database when, and the files that it ran. */
 import { isAbsolute, relative } from 'node:path'
+import { severityOfShare } from '../thresholds.ts'
 import { type Entry, only } from './read-log.ts'
 import type { DatabaseEntry, Span, WorkerEntry } from './run-report.ts'
-import { severityOfShare } from './thresholds.ts'
 
 /** A worker's hold on a database. */
 export interface Hold extends Span {

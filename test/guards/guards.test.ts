@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { advisoryLock } from '../../src/guards/advisory-lock.ts'
 import { checkedOutClient } from '../../src/guards/checked-out-client.ts'
-import { statementOf } from '../../src/guards/found.ts'
+import { shortStatement } from '../../src/guards/found.ts'
 import { idleInTransaction } from '../../src/guards/idle-in-transaction.ts'
 import { stillWriting, wroteAfterReset } from '../../src/guards/late-write.ts'
 import { asksForSomething, manyQueries, normalised } from '../../src/guards/many-queries.ts'
@@ -31,10 +31,10 @@ test('who has left nothing is not named', () => {
 })
 
 test('a statement is one short line, and none that mentions a password', () => {
-  expect(statementOf('select\n  1')).toBe('select 1')
-  expect(statementOf(`select '${'x'.repeat(100)}'`)).toHaveLength(81)
-  expect(statementOf("alter role a PASSWORD 'geheim'")).not.toContain('geheim')
-  expect(statementOf(undefined)).toBe('no statement')
+  expect(shortStatement('select\n  1')).toBe('select 1')
+  expect(shortStatement(`select '${'x'.repeat(100)}'`)).toHaveLength(81)
+  expect(shortStatement("alter role a PASSWORD 'geheim'")).not.toContain('geheim')
+  expect(shortStatement(undefined)).toBe('no statement')
 })
 
 const pool = (more: Partial<PlacedPool> = {}): PlacedPool => ({

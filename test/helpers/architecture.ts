@@ -4,9 +4,9 @@ import ts from 'typescript'
 
 /** Lowest first. A name is a folder of src or a file in src itself. */
 export const LAYERS: readonly (readonly string[])[] = [
-  ['lock-error-codes.ts', 'notify-error-codes.ts'],
+  ['lock-error-codes.ts', 'test-error-codes.ts'],
   ['error-codes.ts'],
-  ['errors.ts', 'events.ts'],
+  ['errors.ts', 'events.ts', 'thresholds.ts'],
   ['steps.ts'],
   ['postgres'],
   ['server', 'coordination', 'migrators', 'pools'],

@@ -1,6 +1,7 @@
 /** What sessions are doing on the databases that testdb knows on a server: the oldest statements and transactions, and who waits for whom. */
-import { QUERY_MS, severityOf } from '../../pools/thresholds.ts'
+
 import type { Session } from '../../postgres/index.ts'
+import { QUERY_MS, severityOf } from '../../thresholds.ts'
 import type { ActivityStatus, BlockedStatus, SessionStatus } from './report.ts'
 
 /** Of each kind. */

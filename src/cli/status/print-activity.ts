@@ -1,6 +1,7 @@
 /** What goes on and who waits, one line for each. */
-import type { Severity } from '../../pools/thresholds.ts'
+
 import { formatDuration, oneLine } from '../../report/format.ts'
+import type { Severity } from '../../thresholds.ts'
 import type { Terminal } from '../terminal.ts'
 import type { ServerStatus, SessionStatus } from './report.ts'
 

@@ -1,6 +1,6 @@
 /** The stable shape of `testdb status --json`. Keys are added in later versions, never renamed or removed. */
 import type { MigrationStep } from '../../events.ts'
-import { CONNECTIONS_PERCENT, type Severity, severityOf } from '../../pools/thresholds.ts'
+import { CONNECTIONS_PERCENT, type Severity, severityOf } from '../../thresholds.ts'
 
 export interface StatusReport {
   readonly project: string

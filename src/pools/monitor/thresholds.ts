@@ -1,4 +1,11 @@
 /** When a number of a pool is worth a word: thresholds, and the window that decides when it is back to normal. */
+import {
+  ACQUIRE_WAIT_MS,
+  CONNECTIONS_PERCENT,
+  type Threshold as Common,
+  QUERY_MS,
+  TIMEOUT_PERCENT,
+} from '../../thresholds.ts'
 
 export type AlertLevel = 'warning' | 'critical'
 export type AlertMetric = 'connections' | 'acquireWait' | 'query' | 'acquireTimeouts'
@@ -6,16 +13,17 @@ export type AlertMetric = 'connections' | 'acquireWait' | 'query' | 'acquireTime
 /** [warning, critical] */
 export type Threshold = readonly [warning: number, critical: number]
 
-/** Sources: DESIGN 7. */
+const levels = ({ warning, critical }: Common, of = 1): Threshold => [warning / of, critical / of]
+
 export const DEFAULT_THRESHOLDS = {
   /** Part of the pool's connections that is in use. */
-  connections: [0.8, 0.95],
+  connections: levels(CONNECTIONS_PERCENT, 100),
   /** Milliseconds that somebody waits for a connection. */
-  acquireWaitMs: [1_000, 5_000],
+  acquireWaitMs: levels(ACQUIRE_WAIT_MS),
   /** Milliseconds that a statement takes. */
-  queryMs: [1_000, 5_000],
+  queryMs: levels(QUERY_MS),
   /** Part of the acquires of the window that ended with a time limit. */
-  acquireTimeouts: [0.01, 0.05],
+  acquireTimeouts: levels(TIMEOUT_PERCENT, 100),
 } as const satisfies Record<string, Threshold>
 
 export type Thresholds = { readonly [T in keyof typeof DEFAULT_THRESHOLDS]: Threshold }

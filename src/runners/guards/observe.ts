@@ -19,7 +19,10 @@ export async function lookBeforeTest(state: Watched): Promise<void> {
   if (!asksServer(state)) return
   for (const database of state.database?.all ?? []) {
     const { lease } = database
-    if (lease) await undisturbed(() => noteSessions({ database, session: lease.session, known: state.known.leftovers }))
+    if (lease)
+      await undisturbed(() =>
+        noteSessions({ database, session: lease.session, known: state.known.leftovers, locking: state.locking }),
+      )
   }
 }
 
@@ -42,7 +45,7 @@ export async function lookAfterTest(state: Watched, place: Place): Promise<boole
   await undisturbed(async () => {
     for (const one of asks ? database.all : []) {
       await withAdmin(state, one, async (session) => {
-        const looking = { database: one, session, known: known.leftovers, who, of } as const
+        const looking = { database: one, session, known: known.leftovers, who, of, locking: state.locking } as const
         goesOn = (await lookAtSessions(verdict, looking)) || goesOn
       })
     }

@@ -49,6 +49,13 @@ export interface Looking {
   readonly known: KnownLeftovers
   readonly of: 'test' | 'file'
   readonly who: string
+  /** Somebody may hold advisory locks; false when it was found that nobody does. */
+  readonly locking: Locking
+}
+
+/** Until the next statement that may take one. */
+export interface Locking {
+  mayLock: boolean
 }
 
 /** Raises what it finds, and ends the sessions of what is an error. True when there was a session that is not idle. */
@@ -75,8 +82,8 @@ export async function lookAtSessions(verdict: Verdict, looking: Looking): Promis
 }
 
 /** What there is before a test: hooks have made it, and it is theirs. */
-export async function noteSessions({ database, session, known }: Omit<Looking, 'who' | 'of'>): Promise<void> {
-  known.note(await mine({ database, session }))
+export async function noteSessions({ known, ...looking }: Omit<Looking, 'who' | 'of'>): Promise<void> {
+  known.note(await mine(looking))
 }
 
 /** Its query is at work; one that only ends the transaction is what the test should have waited for, and no write. */
@@ -104,8 +111,19 @@ async function whatStays(first: readonly Leftover[], looking: Looking): Promise<
 }
 
 /** Those that work in this database of the worker. */
-async function mine({ database, session }: Pick<Looking, 'database' | 'session'>): Promise<Leftover[]> {
-  const all = await takeLeftovers(session)
+async function mine({
+  database,
+  session,
+  locking,
+}: Pick<Looking, 'database' | 'session' | 'locking'>): Promise<Leftover[]> {
+  const known = new Set(knownClients().map(({ processID }) => processID))
+  let asked = false
+  const all = await takeLeftovers(session, (pids) => {
+    // What other drivers and other processes are asked is not heard.
+    asked = locking.mayLock || pids.some((pid) => !known.has(pid))
+    return asked
+  })
+  if (asked) locking.mayLock = all.some(({ locks }) => locks.length > 0)
   if (all.length === 0) return all
   const { application_name: name } = database.connection
   // What `db` does is one transaction then, and rolled back by the reset.
@@ -114,6 +132,5 @@ async function mine({ database, session }: Pick<Looking, 'database' | 'session'>
   if (database.lease && database.lease.name !== database.name)
     return all.filter(({ applicationName }) => applicationName === name)
   if (database.lease) return all
-  const pids = knownClients().map(({ processID }) => processID)
-  return all.filter(({ pid }) => pids.includes(pid))
+  return all.filter(({ pid }) => known.has(pid))
 }

@@ -4,7 +4,7 @@ import type { WorkerDatabase } from '../../databases/database.ts'
 import type { Greeting } from '../../postgres/index.ts'
 import type { Place, Places } from './places.ts'
 import type { KnownPools } from './pools.ts'
-import type { KnownLeftovers } from './sessions.ts'
+import type { KnownLeftovers, Locking } from './sessions.ts'
 
 export interface Watched {
   readonly context: RunContext
@@ -25,6 +25,8 @@ export interface Watched {
   ended: Place | undefined
   /** Something may have been sent since the test had ended. */
   sentSince: boolean
+  /** A statement may have taken an advisory lock. */
+  readonly locking: Locking
   /** There are connections whose statements nobody hears. */
   otherDrivers: boolean
   stop(): void

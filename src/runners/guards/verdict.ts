@@ -3,6 +3,7 @@ import { TestDbError } from '../../errors.ts'
 import { type Finding, publish } from '../../events.ts'
 import type { Found } from '../../guards/found.ts'
 import type { GuardLevel, GuardLevels, GuardName } from '../../guards/levels.ts'
+import { isLogged } from '../../report/observe.ts'
 import { saidBefore } from './said-once.ts'
 
 export interface About {
@@ -50,7 +51,7 @@ export class Verdict {
     if (level === 'off') return
     const { message, details } = explained
     publish('finding.raised', { guard: 'connectionLimit', level, ...this.#about(), message, details })
-    if (level === 'warn' || told) process.stderr.write(`testdb: ${message}\n`)
+    if (level === 'warn' || told) print(message)
     if (level === 'error') this.#refusal ??= told ?? explained
   }
 
@@ -69,7 +70,7 @@ export class Verdict {
     this.#refusal = undefined
     this.#errors.length = 0
     const first = hasFailed ? undefined : (refusal ?? guards)
-    for (const one of [refusal, guards]) if (one && one !== first) process.stderr.write(`testdb: ${one.message}\n`)
+    for (const one of [refusal, guards]) if (one && one !== first) print(one.message)
     if (first) throw first
   }
 }
@@ -87,6 +88,7 @@ function failure(errors: readonly { readonly finding: Finding; readonly advice: 
   })
 }
 
-function print(message: string, advice: readonly string[]): void {
-  process.stderr.write(`testdb: ${message}\n${advice.map((line) => `  → ${line}\n`).join('')}`)
+/** A logger has heard of it by its event. */
+function print(message: string, advice: readonly string[] = []): void {
+  if (!isLogged()) process.stderr.write(`testdb: ${message}\n${advice.map((line) => `  → ${line}\n`).join('')}`)
 }

@@ -51,6 +51,7 @@ export function watchGuards(context: RunContext, database?: WorkerDatabase): voi
       ended: undefined,
       elsewhere: before?.elsewhere ?? [],
       sentSince: false,
+      locking: before?.locking ?? { mayLock: true },
       otherDrivers: before?.otherDrivers ?? false,
     },
     stop: onRefusal(
@@ -85,7 +86,8 @@ function watchDriver(): void {
 }
 
 /** What may leave a transaction or a lock. */
-const SUSPECT = /\b(begin|start\s+transaction|advisory)/i
+const SUSPECT = /\b(begin|start\s+transaction)|advisory/i
+const LOCKING = /advisory/i
 
 function sent({ context, database, places }: Watched, client: DriverClient, text: string): void {
   const { guards, shared } = context
@@ -93,6 +95,7 @@ function sent({ context, database, places }: Watched, client: DriverClient, text
   if (state && hasDatabase(database, client.database)) {
     state.used = true
     if (state.ended) state.sentSince = true
+    if (LOCKING.test(text)) state.locking.mayLock = true
   }
   if (guards.manyQueries === undefined && shared === undefined) return
   const place = places.of(client.database)

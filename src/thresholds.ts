@@ -22,3 +22,9 @@ export function severityOf(value: number, { warning, critical }: Threshold): Sev
   if (value >= critical) return 'critical'
   return value >= warning ? 'warning' : 'ok'
 }
+
+/** Of connections against their limit; none is never too many. */
+export function severityOfShare(used: number, limit: number | null | undefined): Severity {
+  if (limit === null || limit === undefined || limit <= 0) return 'ok'
+  return severityOf((used / limit) * 100, CONNECTIONS_PERCENT)
+}
