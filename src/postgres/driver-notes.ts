@@ -8,7 +8,7 @@ export interface DriverClient {
   readonly processID?: number | null
   readonly connection?: { readonly stream?: { destroy(): void } }
   on(event: string, listener: () => void): unknown
-  release?(destroy?: boolean): void
+  release?: (destroy?: boolean) => void
 }
 
 /** Of a client. */

@@ -48,7 +48,11 @@ export const PG: Kind = {
     })
   },
   onTaken: (pool: PgPool, taken) => pool.on('acquire', taken),
-  giveBack: (_: PgPool, client) => client.release?.(true),
+  giveBack(_: PgPool, client) {
+    client.release?.(true)
+    // Who has forgotten it may remember later; a second time would be an error of whatever runs then.
+    client.release = () => undefined
+  },
 }
 
 interface Tarn {

@@ -1,6 +1,7 @@
 /** What of a run somebody should look at. */
 
 import type { Severity } from '../thresholds.ts'
+import { findingLine } from './finding-line.ts'
 import { formatDuration, oneLine, plural } from './format.ts'
 import type { Problem, RunReport } from './run-report.ts'
 
@@ -26,10 +27,7 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
   for (const group of groups(findings, ({ guard, level }) => `${level} ${guard}`)) {
     const [{ guard, level }] = group
     const severity = level === 'error' ? 'critical' : 'warning'
-    for (const { test, file, message } of group.slice(0, EACH)) {
-      const where = [test === null ? [] : [`"${test}"`], file === null ? [] : [`in ${file}`]].flat().join(' ')
-      add(severity, `${guard}: ${where === '' ? first(message) : `${where}: ${first(message)}`}`)
-    }
+    for (const one of group.slice(0, EACH)) add(severity, `${guard}: ${findingLine(one)}`)
     if (group.length > EACH) add(severity, `${guard}: ${group.length - EACH} more of these`)
   }
   const { peak, limit } = connections
@@ -67,8 +65,6 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
     ...problems.filter((one) => one.severity === 'warning'),
   ]
 }
-
-const first = (message: string): string => message.split('\n', 1)[0] ?? ''
 
 /** In the order in which the first of each comes. */
 function groups<T>(all: readonly T[], keyOf: (one: T) => string): (readonly [T, ...T[]])[] {

@@ -200,6 +200,14 @@ test('vitest: the guilty test fails, or is named, and nobody else', async () => 
     ...CONFIG,
     ...vitestConfig(),
     'guilty.test.js': HEAD + guilty,
+    'held.test.js': `${HEAD}${POOL}pool.on('error', () => undefined)
+// Waits for each client that was not given back.
+afterAll(() => pool.end())
+test('keeps a client in a transaction', async () => {
+  const client = await pool.connect()
+  await client.query('begin')
+})
+`,
     'retry.test.js': `${HEAD}${POOL}afterAll(() => pool.end())
 let tries = 0
 test('leaves it at the first try', { retry: 1 }, async () => {
@@ -284,8 +292,16 @@ test('is elsewhere too', () => undefined)
   const results = new Results(project)
   expectErrors(results, output)
   expect(results.of('failed').sort()).toEqual(
-    ['asks often', 'begins with knex', 'fails by itself', 'leaves a lock', 'leaves a transaction'].sort(),
+    [
+      'asks often',
+      'begins with knex',
+      'fails by itself',
+      'keeps a client in a transaction',
+      'leaves a lock',
+      'leaves a transaction',
+    ].sort(),
   )
+  expect(results.file('held.test.js')).toBe('')
 
   expect(results.of('passed', 'retry')).toEqual(['leaves it at the first try', 'fails as it should'])
   expect(output).toContain('advisoryLock: "fails as it should" left 1 advisory lock held')
@@ -352,8 +368,7 @@ test('is elsewhere too', () => undefined)
 })
 
 test('jest: the same', async () => {
-  const head =
-    "const pg = require('pg')\nconst onReset = (listener) => (globalThis[Symbol.for('testdb.onReset')] ??= new Set()).add(listener)\n"
+  const head = "const pg = require('pg')\nconst { onReset } = require('testdb')\n"
   const project = await makeProject('guards-jest', {
     ...SQL_MIGRATIONS,
     ...CONFIG,

@@ -1,4 +1,5 @@
 /** The run in a few sentences, for somebody who did not see it: what went wrong first. */
+import { findingLine } from '../finding-line.ts'
 import { formatDuration, oneLine, plural } from '../format.ts'
 import type { RunReport } from '../run-report.ts'
 import { describeWait } from '../text.ts'
@@ -57,12 +58,8 @@ function wrong({ failure, findings, slowQueries, connections, waits, setUpMs }: 
   const sentences: string[] = []
   const [first] = [...findings].sort((a, b) => Number(b.level === 'error') - Number(a.level === 'error'))
   if (first) {
-    const where =
-      first.test === null
-        ? (first.file ?? 'a file')
-        : `the test “${first.test}”${first.file === null ? '' : ` in ${first.file}`}`
     const more = findings.length > 1 ? ` There are ${findings.length - 1} more findings.` : ''
-    sentences.push(`In ${where} the guard ${first.guard} found: ${first.message.split('\n', 1)[0]}.${more}`)
+    sentences.push(`The guard ${first.guard} found ${findingLine(first)}.${more}`)
   }
   const [slowest] = slowQueries
   if (slowest && slowest.severity !== 'ok') {

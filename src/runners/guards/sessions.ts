@@ -8,11 +8,14 @@ import { stillWriting } from '../../guards/late-write.ts'
 import {
   endLeftovers,
   expectEnd,
+  giveBack,
   knownClients,
   type Leftover,
+  openPools,
   type Session,
   takeLeftovers,
 } from '../../postgres/index.ts'
+import type { Place } from './places.ts'
 import type { Verdict } from './verdict.ts'
 
 /** How long nothing may happen in a transaction until it is one that was left (ms): what is just being ended is gone by then. */
@@ -78,7 +81,18 @@ export async function lookAtSessions(verdict: Verdict, looking: Looking): Promis
   ]
   expectEnd(ended)
   if (ended.length > 0) await endLeftovers(session, ended)
+  if (of === 'test') giveBackEnded(looking, ended)
   return first.some(({ state }) => state !== 'idle')
+}
+
+/** `pool.end()` waits for clients that were not given back; whose session was ended is of no use to the test that has taken it. */
+function giveBackEnded({ database, session }: Looking, ended: readonly Leftover[]): void {
+  for (const pool of ended.length === 0 ? [] : openPools(database.name, session.target.port)) {
+    for (const { client, notes } of pool.taken) {
+      const isTests = (notes.takenBy as Place | undefined)?.test !== undefined
+      if (isTests && ended.some(({ pid }) => pid === client.processID)) giveBack(pool, client)
+    }
+  }
 }
 
 /** What there is before a test: hooks have made it, and it is theirs. */
