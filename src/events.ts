@@ -166,24 +166,24 @@ export type EventName = keyof Events
 /** One event with its name. */
 export type AnyEvent = { readonly [N in EventName]: { readonly name: N; readonly payload: Events[N] } }[EventName]
 
-/** Everything that is published, under one name. */
-const ALL = 'testdb:*'
+/** The channel with everything that is published. */
+export const ALL_EVENTS = 'testdb:*'
 
 /** Publishes an event; free when nobody has subscribed. */
 export function publish<N extends EventName>(name: N, payload: Events[N]): void {
   const events = channel(`testdb:${name}`)
   if (events.hasSubscribers) events.publish(payload)
-  const all = channel(ALL)
+  const all = channel(ALL_EVENTS)
   if (all.hasSubscribers) all.publish({ name, payload })
 }
 
 /** True when it would be of use to somebody to find out what an event has to say. */
 export const isObserved = (name: EventName): boolean =>
-  channel(`testdb:${name}`).hasSubscribers || channel(ALL).hasSubscribers
+  channel(`testdb:${name}`).hasSubscribers || channel(ALL_EVENTS).hasSubscribers
 
 /** Calls `listener` for every event of this process, also for those of other copies of testdb; returns the function that ends it. */
 export function subscribeAll(listener: (event: AnyEvent) => void): () => void {
-  const all = channel(ALL)
+  const all = channel(ALL_EVENTS)
   const onMessage = (message: unknown): void => listener(message as AnyEvent)
   all.subscribe(onMessage)
   return () => void all.unsubscribe(onMessage)

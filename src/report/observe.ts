@@ -6,7 +6,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import { messageOf } from '../errors.ts'
-import { type EventName, type Events, subscribeAll } from '../events.ts'
+import { ALL_EVENTS, type EventName, type Events, subscribeAll } from '../events.ts'
 
 export interface Observers {
   readonly logger?:
@@ -24,7 +24,8 @@ interface Seat {
 
 /** Kept on a channel of Node's, the one thing that all copies share; a channel lives as long as somebody has subscribed. */
 const SEATS = Symbol.for('testdb.observers')
-const place = channel('testdb:warning.raised') as object as { [SEATS]?: Map<unknown, Seat> }
+// The one that they listen to: another could be forgotten while they do.
+const place = channel(ALL_EVENTS) as object as { [SEATS]?: Map<unknown, Seat> }
 place[SEATS] ??= new Map()
 const seats = place[SEATS]
 

@@ -49,8 +49,8 @@ export class Verdict {
   refuse(explained: TestDbError, told?: TestDbError): void {
     const level = this.levelOf('connectionLimit')
     if (level === 'off') return
-    const { message, details } = explained
-    publish('finding.raised', { guard: 'connectionLimit', level, ...this.#about(), message, details })
+    const { message, what, details } = explained
+    publish('finding.raised', { guard: 'connectionLimit', level, ...this.#about(), message: what, details })
     if (level === 'warn' || told) print(message)
     if (level === 'error') this.#refusal ??= told ?? explained
   }
