@@ -5,10 +5,10 @@ import { defineConfig } from 'vitest/config'
 // `reset`, are run by the matrix.
 const slow = [
   'test/e2e/{vitest,jest}.test.ts',
-  'test/e2e/{bad-input,blocks,budget,failed,failures,reset,rollback,scope,test-ends,watch}.test.ts',
+  'test/e2e/{bad-input,blocks,budget,failed,failures,pg-mem,reset,rollback,scope,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
-  'test/e2e/collisions/{checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
-  'test/server/embedded/{environment,memory}.pg.test.ts',
+  'test/e2e/collisions/{caches,checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
+  'test/server/embedded/{environment,memory,places}.pg.test.ts',
   'test/server/embedded/{login,machine}.crash.test.ts',
 ]
 const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []

@@ -102,7 +102,7 @@ function mergeGuards(pick: Pick): GuardLevels {
   const limit = pick('guards.manyQueries', ({ guards }) => guards?.manyQueries, undefined)
   return Object.freeze({
     ...(Object.fromEntries(levels) as Omit<GuardLevels, 'manyQueries'>),
-    manyQueries: limit && Object.freeze({ max: limit.max, level: limit.level ?? 'warn' }),
+    manyQueries: limit && limit !== 'off' ? Object.freeze({ max: limit.max, level: limit.level ?? 'warn' }) : undefined,
   })
 }
 

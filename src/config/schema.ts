@@ -163,10 +163,11 @@ const level = v.picklist(['error', 'warn', 'off'], "'error', 'warn' or 'off'")
 const QUERIES = { expected: 'an integer from 1 to 1000000 (statements)', min: 1, max: 1_000_000 } as const
 const mapValues = <K extends string, T>(object: Readonly<Record<K, unknown>>, make: () => T): Record<K, T> =>
   Object.fromEntries(Object.keys(object).map((key) => [key, make()])) as Record<K, T>
+const MANY_QUERIES = "'off', or an object such as { max: 50, level: 'warn' }"
 const manyQueriesEntries = { max: integer(QUERIES), level: v.optional(level) }
 const guardEntries = {
   ...mapValues(DEFAULT_GUARDS, () => v.optional(level)),
-  manyQueries: v.optional(record(manyQueriesEntries, "an object such as { max: 50, level: 'warn' }")),
+  manyQueries: v.optional(v.union([v.literal('off'), record(manyQueriesEntries, MANY_QUERIES)], MANY_QUERIES)),
 } satisfies Entries<GuardsConfig>
 
 const PRINT = { expected: "'always', 'problems' or 'never'", values: ['always', 'problems', 'never'] } as const

@@ -1,6 +1,6 @@
 /** What to say of a notification that did not come: the classic mistakes leave traces. */
 import { TestDbError } from '../errors.ts'
-import type { Activity } from '../postgres/index.ts'
+import { type Activity, shownStatement } from '../postgres/index.ts'
 import type { Missed } from './subscription.ts'
 
 /** A listening session that is lost. */
@@ -68,8 +68,7 @@ function* traces({ subscription, selective, open, loss }: Circumstances): Genera
 }
 
 function statement(query: string | null): string {
-  if (!query) return ''
-  return /passw/i.test(query) ? ', its last statement mentions a password' : `, its last statement: ${short(query)}`
+  return query ? `, its last statement: ${shownStatement(query)}` : ''
 }
 
 function short(text: string): string {

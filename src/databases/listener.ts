@@ -21,11 +21,10 @@ import {
   sessionsOf,
 } from '../postgres/index.ts'
 import type { WaitOptions } from './listen-contract.ts'
+import { assertChannel, assertWait } from './listen-options.ts'
 import { type Loss, notificationTimeout } from './listen-timeout.ts'
 import { BufferedSubscription, type Missed, type SubscriptionOwner } from './subscription.ts'
 
-/** Postgres cuts the name after LISTEN here, without an error, and refuses a longer one in pg_notify(). */
-const CHANNEL_BYTES = 63
 /** First and longest pause between two tries to connect again (ms): a server that restarts is back in about a second. */
 const PAUSE = { first: 20, longest: 500 } as const
 /** How long a new subscription waits for a server that has just gone (ms). */
@@ -69,13 +68,17 @@ export class Listener implements SubscriptionOwner {
     }
   }
 
-  async waitFor(
-    channel: string,
-    { act, ...options }: WaitOptions,
-  ): Promise<Awaited<ReturnType<BufferedSubscription['next']>>> {
-    await using subscription = await this.listen(channel)
-    await act?.()
-    return await subscription.next(options)
+  async waitFor(channel: string, waiting: WaitOptions): Promise<Awaited<ReturnType<BufferedSubscription['next']>>> {
+    assertWait(waiting)
+    const { act, ...options } = waiting
+    // Not `await using`: in the contexts of Vitest's vm pools Node 20 has no symbol for it.
+    const subscription = await this.listen(channel)
+    try {
+      await act?.()
+      return await subscription.next(options)
+    } finally {
+      await subscription[Symbol.asyncDispose]()
+    }
   }
 
   /** A test has ended: nothing of it may reach the next one. */
@@ -208,20 +211,4 @@ async function openTransactions(session: Session): Promise<Activity[]> {
 function causeOf({ lost }: Session): string {
   const { cause } = lost.reason as { readonly cause?: unknown }
   return messageOf(cause ?? lost.reason)
-}
-
-function assertChannel(channel: unknown): void {
-  const bytes = typeof channel === 'string' ? Buffer.byteLength(channel) : 0
-  if (bytes >= 1 && bytes <= CHANNEL_BYTES) return
-  const got = typeof channel === 'string' ? `one of ${bytes} bytes` : `a value of type ${typeof channel}`
-  throw new TestDbError(
-    'TESTDB_CONFIG_INVALID',
-    `channel: expected a name of 1 to ${CHANNEL_BYTES} bytes, got ${got}`,
-    {
-      fixes: [
-        'Give the channel that the code under test notifies.',
-        'Run `npx testdb doctor` to see which version of testdb this is.',
-      ],
-    },
-  )
 }

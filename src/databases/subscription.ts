@@ -1,9 +1,11 @@
 /** One subscription: what has come on a channel, and who waits for it. */
 // Node's own: tests replace the global ones by fakes that never fire.
+
 import { clearTimeout, setTimeout } from 'node:timers'
 import { messageOf, TestDbError } from '../errors.ts'
 import type { Notification } from '../postgres/index.ts'
 import type { ListenGap, NextOptions, ReceivedNotification, Subscription } from './listen-contract.ts'
+import { assertWait } from './listen-options.ts'
 
 /** A runner gives a test 5 s by default, and the error that says why should come first. */
 const DEFAULT_MS = 3_000
@@ -47,6 +49,7 @@ export class BufferedSubscription implements Subscription {
   }
 
   next(options: NextOptions = {}): Promise<ReceivedNotification> {
+    assertWait(options)
     const next = this.#next(options)
     // A test that has failed elsewhere leaves it behind, and what the reset says to it is nobody's error.
     next.catch(() => undefined)

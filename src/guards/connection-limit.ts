@@ -1,7 +1,7 @@
 /** The guard "connection limit hit": what to say to a test whose connection was refused. */
 import { TestDbError } from '../errors.ts'
 import { connectionLimit } from '../pools/limits.ts'
-import type { Census, Holder, Refusal } from '../postgres/index.ts'
+import { type Census, type Holder, type Refusal, shownStatement } from '../postgres/index.ts'
 
 export interface RefusedConnection {
   /** The test, or the place outside of tests. */
@@ -19,8 +19,6 @@ export interface RefusedConnection {
 
 /** Lines of holders at most; on a shared server there may be dozens. */
 const MOST_HOLDERS = 12
-/** Characters of a statement. */
-const QUERY_LENGTH = 60
 
 /** The explanation as an error, `TESTDB_CONNECTION_REFUSED`. */
 export function explainRefusal(refused: RefusedConnection): TestDbError {
@@ -106,10 +104,7 @@ const madeBy = ({ applicationName }: Holder): string => {
 function doing({ applicationName, idleSeconds, query }: Holder): string {
   if (applicationName.startsWith('testdb ')) return ''
   const idle = idleSeconds === null ? '' : `, oldest idle for ${Math.round(idleSeconds)} s`
-  const text = query?.replace(/\s+/g, ' ').trim() ?? ''
-  // A statement that sets one has it in its text.
-  if (text === '' || /password/i.test(text)) return idle
-  return `${idle}, last query: ${text.length > QUERY_LENGTH ? `${text.slice(0, QUERY_LENGTH)}…` : text}`
+  return query ? `${idle}, last query: ${shownStatement(query)}` : idle
 }
 
 function poolsOf(pools: number): string {

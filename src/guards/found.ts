@@ -1,3 +1,5 @@
+import { shownStatement } from '../postgres/index.ts'
+
 /** What a guard gives: complaints. Each guard is a function of what was observed, and knows nothing of runners. */
 
 export interface Found {
@@ -8,16 +10,8 @@ export interface Found {
   readonly details: Readonly<Record<string, unknown>>
 }
 
-/** Characters of a statement. */
-const LENGTH = 80
-
-/** A statement in one line. One that mentions a password has it in its text, so it is not shown. */
-export function shortStatement(sql: string | undefined | null): string {
-  const text = (sql ?? '').replace(/\s+/g, ' ').trim()
-  if (text === '') return 'no statement'
-  if (/password/i.test(text)) return 'a statement with a password'
-  return text.length > LENGTH ? `${text.slice(0, LENGTH)}…` : text
-}
+/** A statement in one line, without its literals: they may be anybody's secrets, and all of this is printed and kept. */
+export const shortStatement = (sql: string | undefined | null): string => shownStatement(sql ?? '') || 'no statement'
 
 export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 

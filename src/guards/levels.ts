@@ -16,7 +16,7 @@ export const DEFAULT_GUARDS = {
   lateWrite: 'warn',
   /** Several pools of one origin to one database: an engine that was made twice. */
   severalPools: 'warn',
-  /** A pool that nobody has closed, at the end of the file. */
+  /** A pool that nobody has closed, at the end of the file, in a process that runs further files. */
   openPool: 'warn',
   /** Roles or databases that a test has made and left. */
   outsideObjects: 'warn',
@@ -38,7 +38,7 @@ export interface QueryLimit {
 /** The configuration key `guards`. */
 export type GuardsConfig = { readonly [G in keyof typeof DEFAULT_GUARDS]?: GuardLevel } & {
   /** @default off */
-  readonly manyQueries?: { readonly max: number; readonly level?: GuardLevel }
+  readonly manyQueries?: { readonly max: number; readonly level?: GuardLevel } | 'off'
 }
 
 /** The same with every default filled in. */

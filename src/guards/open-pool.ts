@@ -2,14 +2,8 @@
 import { counted, type Found } from './found.ts'
 import type { PlacedPool } from './several-pools.ts'
 
-export interface OpenPools {
-  readonly pools: readonly PlacedPool[]
-  /** The process runs further files, with these connections open. */
-  readonly processStays: boolean
-}
-
-/** One for each place. */
-export function openPool(who: string, { pools, processStays }: OpenPools): Found[] {
+/** One for each place. Only of a process that runs further files: elsewhere a pool goes with its process. */
+export function openPool(who: string, pools: readonly PlacedPool[]): Found[] {
   const places = new Map<string, PlacedPool[]>()
   for (const pool of pools) {
     const place = pool.place ?? 'a place that is not known'
@@ -17,15 +11,12 @@ export function openPool(who: string, { pools, processStays }: OpenPools): Found
   }
   return [...places].map(([place, group]) => {
     const connections = group.reduce((sum, pool) => sum + pool.connections, 0)
-    const means = processStays
-      ? 'the process runs further files, and the connections of this one stay open meanwhile'
-      : 'the process ends with the file, and its connections with it'
     return {
-      message: `${counted(group.length, 'pool')} (${group[0]?.kind}) made at ${place} had not been closed at the end of ${who}, with ${counted(connections, 'connection')}; ${means}`,
+      message: `${counted(group.length, 'pool')} (${group[0]?.kind}) made at ${place} had not been closed at the end of ${who}, with ${counted(connections, 'connection')}; the process runs further files, and it stays open meanwhile`,
       advice: [
         'Close it in `afterAll` (`await pool.end()`, `await knex.destroy()`), or use `db.pool`, which testdb closes.',
       ],
-      details: { place, pools: group.length, connections, processStays },
+      details: { place, pools: group.length, connections },
     }
   })
 }

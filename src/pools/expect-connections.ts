@@ -25,7 +25,8 @@ const calls = new AsyncLocalStorage<Call>()
  * three connections empties the pool under load; it should take one.
  *
  * Connections that are taken from pools of `pg` and Knex count, and clients that are connected outside of pools, in this process: those
- * that were asked for while `fn` ran. Idle ones in a pool do not count, and neither do those that were taken before, nor testdb's own.
+ * that were asked for while `fn` ran. One that a pool had to open counts until it is closed. Idle ones
+ * that were there do not count, and neither do those that were taken before, nor testdb's own.
  *
  * Calls may be nested (the outer one counts what the inner one takes) and run at the same time: a connection belongs to the call in
  * whose async context it was asked for. One that was asked for outside of any, by a server of this process for example, counts for every
@@ -68,6 +69,7 @@ class Call implements CheckOutObserver {
   running = true
   readonly #outer: Call | undefined
   readonly #held = new Map<object, Held>()
+  readonly #opened = new WeakSet<object>()
   #peak: readonly Held[] = []
 
   constructor(outer: Call | undefined) {
@@ -99,6 +101,15 @@ class Call implements CheckOutObserver {
   }
 
   given(connection: object): void {
+    // One that its pool had to open stays open; whether short uses of several overlap is chance, that they were opened is not.
+    if (!this.#opened.has(connection)) this.#held.delete(connection)
+  }
+
+  opened(connection: object): void {
+    this.#opened.add(connection)
+  }
+
+  closed(connection: object): void {
     this.#held.delete(connection)
   }
 

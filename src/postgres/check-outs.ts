@@ -12,6 +12,9 @@ export interface CheckOutObserver {
   asked(): unknown
   taken(connection: object, asked: unknown): void
   given(connection: object): void
+  /** A pool has begun to make it. */
+  opened(connection: object): void
+  closed(connection: object): void
   /** A connection that is taken is asked for this. */
   statement(connection: object, text: string): void
 }
@@ -93,12 +96,13 @@ function wrapPool(prototype: Prototype): void {
     if (!noticed.has(pool)) {
       noticed.add(pool)
       const all = prototype[OBSERVERS] ?? new Set()
-      const tell = (connection: object): void => {
+      ;(pool as Emitter).on('release', (_error: unknown, connection: object) => {
         for (const observer of all) observer.given(connection)
-      }
-      ;(pool as Emitter).on('release', (_error: unknown, connection: object) => tell(connection))
+      })
       // Older pools do not tell of a release, and none of a connection that breaks while it is taken.
-      ;(pool as Emitter).on('remove', tell)
+      ;(pool as Emitter).on('remove', (connection: object) => {
+        for (const observer of all) observer.closed(connection)
+      })
     }
     const tell = ask(observers)
     const [callback] = args
@@ -148,12 +152,11 @@ function inPool(_observers: unknown, pool: object, make: Method, args: unknown[]
 
 function wrapClient(prototype: Prototype): void {
   replace(prototype, 'connect', (observers, client, connect, args) => {
-    if (making === 0) {
-      ask(observers)(client)
-      ;(client as Emitter).on('end', () => {
-        for (const observer of prototype[OBSERVERS] ?? []) observer.given(client)
-      })
-    }
+    if (making === 0) ask(observers)(client)
+    else for (const observer of observers) observer.opened(client)
+    ;(client as Emitter).on('end', () => {
+      for (const observer of prototype[OBSERVERS] ?? []) observer.closed(client)
+    })
     return connect.apply(client, args)
   })
   replace(prototype, 'query', (observers, client, query, args) => {

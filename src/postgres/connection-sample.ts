@@ -1,11 +1,12 @@
 /** One cheap look at all sessions of a server: how many on which database, and statements that take long. */
 import type { ConnectionSample } from '../events.ts'
 import type { Session } from './session.ts'
+import { shownStatement } from './statement-text.ts'
 
 /** A statement that runs for so long is worth a line (ms). */
 export const SLOW_MS = 200
-/** Characters of a statement. */
-const QUERY_LENGTH = 300
+/** Characters of a statement that are read. */
+const QUERY_LENGTH = 2_000
 
 /**
  * Not pg_stat_activity, which takes the server ten times as long to plan. Sessions of foreign roles are counted without
@@ -30,5 +31,8 @@ const SAMPLE = `
 /** Undefined while the session is in a transaction. */
 export async function sampleConnections(session: Session): Promise<ConnectionSample | undefined> {
   const rows = await session.look<ConnectionSample>(SAMPLE)
-  return rows?.[0]
+  const [sample] = rows ?? []
+  if (!sample) return undefined
+  // Without the literals, which may be anybody's secrets: it is kept.
+  return { ...sample, slow: sample.slow.map((one) => ({ ...one, query: one.query && shownStatement(one.query) })) }
 }

@@ -67,20 +67,22 @@ export function sayOnStderr(): void {
 
 type TestDbEvent = { readonly [N in EventName]: { readonly name: N } & Events[N] }[EventName]
 
-function say(event: TestDbEvent, to: { warn(message: string): void; error(message: string): void }): void {
-  if (event.name === 'warning.raised') to.warn(event.message)
+/** What it returns may be a promise. */
+function say(event: TestDbEvent, to: { warn(message: string): unknown; error(message: string): unknown }): unknown {
+  if (event.name === 'warning.raised') return to.warn(event.message)
   // One that is an error fails its test, where everybody reads it.
-  if (event.name === 'finding.raised') (event.level === 'error' ? to.error : to.warn).call(to, event.message)
+  if (event.name === 'finding.raised') return event.level === 'error' ? to.error(event.message) : to.warn(event.message)
   if (event.name === 'connection.recovered') {
-    to.warn(`${event.what} was lost (${event.cause}) and is back after ${(event.downMs / 1000).toFixed(1)} s`)
+    return to.warn(`${event.what} was lost (${event.cause}) and is back after ${(event.downMs / 1000).toFixed(1)} s`)
   }
+  return undefined
 }
 
 function listen({ logger, onEvent }: Observers): () => void {
-  let said = false
+  const said = new Set<string>()
   const complain = (who: string, error: unknown): void => {
-    if (!said) process.stderr.write(`testdb: ${who} of the configuration has thrown: ${messageOf(error)}\n`)
-    said = true
+    if (!said.has(who)) process.stderr.write(`testdb: ${who} of the configuration has thrown: ${messageOf(error)}\n`)
+    said.add(who)
   }
   const safely = (who: string, action: () => unknown): void => {
     try {

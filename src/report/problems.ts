@@ -38,9 +38,10 @@ export function problemsOf(report: Omit<RunReport, 'problems'>): Problem[] {
   }
   if (acquires.failed > 0 || acquires.severity !== 'ok') {
     const longest = `the longest wait took ${formatDuration(acquires.maxMs ?? 0)}`
-    const failed = acquires.failed > 0 ? `, ${plural(acquires.failed, 'request')} got none` : ''
-    const which = `${plural(acquires.slow, 'request')} for a connection of a pool waited longer than a second`
-    add(acquires.severity === 'ok' ? 'warning' : acquires.severity, `${which}: ${longest}${failed}`)
+    const slow = `${plural(acquires.slow, 'request')} for a connection of a pool waited longer than a second: ${longest}`
+    const failed = `${plural(acquires.failed, 'request')} for a connection of a pool got none`
+    const told = [...(acquires.slow > 0 ? [slow] : []), ...(acquires.failed > 0 ? [failed] : [])].join('; ')
+    add(acquires.severity === 'ok' ? 'warning' : acquires.severity, told)
   }
   const slow = slowQueries.filter((one) => one.severity !== 'ok')
   for (const group of groups(slow, ({ query, waitsFor }) => `${waitsFor === 'Lock'} ${query}`)) {

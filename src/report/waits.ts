@@ -68,6 +68,9 @@ function holdersOf(wait: Waiting): readonly string[] {
   return [`pid ${leader.pid} on ${leader.host}${at}`]
 }
 
+/** Words that go with a secret, and URLs with a password. */
+const SECRET = /passw|\bpwd\b|secret|:\/\/[^\s/@]*:[^\s/@]+@/i
+
 /** Holders come with their last statements. */
 export const withoutSecrets = (text: string): string =>
-  /password/i.test(text) ? `${text.slice(0, text.search(/[:,(]/) + 1 || 20)} …` : text
+  SECRET.test(text) ? `${text.slice(0, text.search(/[:,(]/) + 1 || 20)} …` : text

@@ -88,7 +88,7 @@ export async function leaveFile(leaving: Leaving): Promise<void> {
   try {
     await leave(leaving)
   } finally {
-    endWorkerRecord()
+    if (!leaving.ofTest) endWorkerRecord()
   }
 }
 

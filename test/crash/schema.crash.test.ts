@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path'
 import { build } from 'tsdown'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Step } from '../../src/steps.ts'
+import { isShort } from '../helpers/effort.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
 import { contentOf, FILES, SchemaLab, type SchemaPlace } from '../schemas/lab.ts'
@@ -62,7 +63,7 @@ const RUNS: readonly RunRow[] = [
 ]
 
 describe.each(RUNS)('the run at $step', (row) => {
-  test.each(['SIGKILL', 'cut'] as const)('%s', async (how) => {
+  test.each(isShort ? (['SIGKILL'] as const) : (['SIGKILL', 'cut'] as const))('%s', async (how) => {
     const place = await lab.place()
     if (row.sweeps) {
       await (await place.run()).close()
@@ -131,7 +132,7 @@ const WORKERS: readonly WorkerRow[] = [
 ]
 
 describe.each(WORKERS)('the worker at $step', ({ step, replace = false, cut: expected }) => {
-  test.each(['SIGKILL', 'cut'] as const)('%s', async (how) => {
+  test.each(isShort ? (['SIGKILL'] as const) : (['SIGKILL', 'cut'] as const))('%s', async (how) => {
     const place = await lab.place()
     const run = await place.run(2)
     const own = await place.ask<{ pid: number }>(`select pid from pg_stat_activity where datname = current_database()`)

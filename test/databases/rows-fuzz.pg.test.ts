@@ -5,6 +5,7 @@
  * More cases: `TESTDB_FUZZ_CASES=20000`; 2,000 take two minutes, which is too long for every commit.
  */
 import { expect, test } from 'vitest'
+import { isShort } from '../helpers/effort.ts'
 import { Arena } from './rows-fuzz/arena.ts'
 import { type Outcome, play } from './rows-fuzz/play.ts'
 import { Random } from './rows-fuzz/random.ts'
@@ -15,7 +16,7 @@ const PER_SCHEMA = 100
 
 // The same every time, so that a change that passes here does not fail elsewhere; other seeds by hand.
 const FIRST = Number(process.env.TESTDB_FUZZ_SEED ?? 0)
-const CASES = Number(process.env.TESTDB_FUZZ_CASES ?? 600)
+const CASES = Number(process.env.TESTDB_FUZZ_CASES ?? (isShort ? 200 : 600))
 
 const schemas: { schema: number; from: number; to: number }[] = []
 for (let from = FIRST; from < FIRST + CASES; ) {

@@ -169,11 +169,11 @@ const POOL = 'const pool = new pg.Pool({ connectionString: process.env.DATABASE_
 function expectErrors(results: Results, output: string): void {
   expect(results.of('passed', 'guilty').sort()).toEqual([...INNOCENT].sort())
   expect(results.failure('leaves a transaction')).toMatch(
-    /TESTDB_GUARD_FAILED: idleInTransaction: "leaves a transaction" left 1 session idle in a transaction:\n {2}pid \d+ \("stray"\), for 0\.\d s, last query: insert into notes \(body\) values \('mine'\)\n/,
+    /TESTDB_GUARD_FAILED: idleInTransaction: "leaves a transaction" left 1 session idle in a transaction:\n {2}pid \d+ \("stray"\), for 0\.\d s, last query: insert into notes \(body\) values \(\?\)\n/,
   )
   const lock = results.failure('leaves a lock')
   expect(lock).toContain('TESTDB_GUARD_FAILED: advisoryLock: "leaves a lock" left 2 advisory locks held:')
-  expect(lock).toMatch(/\n {2}lock \(42\) of pid \d+ \("mine"\), last query: select pg_advisory_lock\(42\)/)
+  expect(lock).toMatch(/\n {2}lock \(42\) of pid \d+ \("mine"\), last query: select pg_advisory_lock\(\?\)/)
   expect(lock).toMatch(/\n {2}shared lock \(-7, 5\) of pid/)
   expect(results.failure('fails by itself')).toContain('its own error')
   expect(results.failure('fails by itself')).not.toContain('TESTDB_GUARD_FAILED')
@@ -307,7 +307,7 @@ test('is elsewhere too', () => undefined)
   expect(output).toContain('advisoryLock: "fails as it should" left 1 advisory lock held')
 
   expect(results.file('pools.test.js')).toMatch(
-    /checkedOutClient: at the end of pools\.test\.js 1 client of a pool had not been given back:\n {2}taken by "takes a client" from the pool of pools\.test\.js:6, last query: select 17 as taken/,
+    /checkedOutClient: at the end of pools\.test\.js 1 client of a pool had not been given back:\n {2}taken by "takes a client" from the pool of pools\.test\.js:6, last query: select \? as taken/,
   )
   const several = warnings(output, 'severalPools')
   expect(several).toHaveLength(1)
@@ -317,7 +317,7 @@ test('is elsewhere too', () => undefined)
 
   expect(results.failure('begins with knex')).toContain('idleInTransaction: "begins with knex" left 1 session idle')
   expect(results.file('knex.test.js')).toMatch(
-    /taken by "takes a connection" from the pool of testdb \(`db`\), last query: select 18 as taken/,
+    /taken by "takes a connection" from the pool of testdb \(`db`\), last query: select \? as taken/,
   )
 
   expect(results.file('hooks.test.js')).toContain(
@@ -334,8 +334,8 @@ test('is elsewhere too', () => undefined)
   )
   expect([...others, ...unuseds]).toEqual([])
 
-  const open = warnings(output, 'openPool').map((text) => /made at (\S+)/.exec(text)?.[1])
-  expect(open.sort()).toEqual(['engine.js:2', 'hooks.test.js:4', 'pools.test.js:6'])
+  // They go with their processes.
+  expect(warnings(output, 'openPool')).toEqual([])
   await expectNothingLeft(project)
 
   const warn = Object.fromEntries(

@@ -22,7 +22,7 @@ test('who has left nothing is not named', () => {
     ...wroteAfterReset(WHO, []),
     ...checkedOutClient('a.test.js', []),
     ...severalPools(WHO, []),
-    ...openPool('a.test.js', { pools: [], processStays: true }),
+    ...openPool('a.test.js', []),
     ...outsideObjects(WHO, []),
     ...manyQueries(WHO, { max: 2, count: 2, texts: new Map([['select 1', 2]]) }),
     ...otherServer(WHO, { greetings: [], database: 'own', changed: [] }),
@@ -31,8 +31,11 @@ test('who has left nothing is not named', () => {
 })
 
 test('a statement is one short line, and none that mentions a password', () => {
-  expect(shortStatement('select\n  1')).toBe('select 1')
-  expect(shortStatement(`select '${'x'.repeat(100)}'`)).toHaveLength(81)
+  expect(shortStatement('select\n  n')).toBe('select n')
+  expect(shortStatement(`select 'postgres://bob:geheim@host/db', ${'x'.repeat(300)}`)).toHaveLength(201)
+  expect(
+    shortStatement("select 'postgres://bob:geheim@host/db', set_config('app.token', 'geheim', false)"),
+  ).not.toContain('geheim')
   expect(shortStatement("alter role a PASSWORD 'geheim'")).not.toContain('geheim')
   expect(shortStatement(undefined)).toBe('no statement')
 })
@@ -56,9 +59,9 @@ test('several pools: of one place, to one database, for one purpose', () => {
 })
 
 test('open pools: one finding for each place', () => {
-  const found = openPool('a.test.js', { pools: [pool(), pool(), pool({ place: 'src/b.ts:1' })], processStays: true })
+  const found = openPool('a.test.js', [pool(), pool(), pool({ place: 'src/b.ts:1' })])
   expect(found.map(({ message }) => message)).toEqual([
-    '2 pools (pg.Pool) made at src/db.ts:5 had not been closed at the end of a.test.js, with 4 connections; the process runs further files, and the connections of this one stay open meanwhile',
+    '2 pools (pg.Pool) made at src/db.ts:5 had not been closed at the end of a.test.js, with 4 connections; the process runs further files, and it stays open meanwhile',
     expect.stringContaining('1 pool (pg.Pool) made at src/b.ts:1'),
   ])
 })

@@ -2,7 +2,7 @@
  * `.ci/run` has 20 minutes on two processors, so it sets TESTDB_TEST_ALL=0 and leaves out what vitest.config.ts lists, and here the
  * ways to die that end like another one. `npm test` leaves nothing out.
  */
-const isShort = process.env.TESTDB_TEST_ALL === '0'
+export const isShort = process.env.TESTDB_TEST_ALL === '0'
 
 /** SIGTERM ends like SIGKILL, a little later, and who was cut and overtaken like who was cut. */
 const LEFT_OUT: readonly unknown[] = ['SIGTERM', 'cut, taken over']

@@ -180,3 +180,28 @@ test('another copy of the driver counts, too', async () => {
     rmSync(folder, { recursive: true, force: true })
   }
 })
+
+test('connections that short queries make their pool open count, whether or not the queries overlap', async () => {
+  for (const idle of [0, 1, 2]) {
+    const fresh = new pg.Pool({ connectionString, max: 5 })
+    try {
+      const warm = await Promise.all(Array.from({ length: idle }, () => fresh.connect()))
+      for (const client of warm) client.release()
+      const before = fresh.totalCount
+      const error = await errorOf(
+        expectConnections(() => Promise.all(ROOMS.map(() => fresh.query('select 1'))), { max: 1 }),
+      )
+      expect(error, `${idle} idle`).toMatchObject({ code: 'TESTDB_CONNECTIONS_EXCEEDED' })
+      expect(before).toBe(idle)
+      // One after the other they need one.
+      await expectConnections(
+        async () => {
+          for (const _ of ROOMS) await fresh.query('select 1')
+        },
+        { max: 1 },
+      )
+    } finally {
+      await fresh.end()
+    }
+  }
+})

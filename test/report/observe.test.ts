@@ -60,7 +60,9 @@ test('what they throw or reject with is said once and harms nobody', async () =>
     throw new Error('mine')
   }
   const heard: string[] = []
+  const rejects = () => Promise.reject(new Error('async'))
   const ends = [
+    observe('d', { logger: { info: rejects, warn: rejects, error: rejects } as never }),
     observe('a', { logger: { info: fail, warn: fail, error: fail } }),
     observe('b', { onEvent: () => Promise.reject(new Error('late')) }),
     observe('c', { onEvent: (event: never) => heard.push((event as { name: string }).name) }),
@@ -68,6 +70,7 @@ test('what they throw or reject with is said once and harms nobody', async () =>
   sayAll()
   await new Promise((resolve) => setImmediate(resolve))
   expect(said.sort()).toEqual([
+    'testdb: logger of the configuration has thrown: async\n',
     'testdb: logger of the configuration has thrown: mine\n',
     'testdb: onEvent of the configuration has thrown: late\n',
   ])

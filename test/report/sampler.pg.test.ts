@@ -34,7 +34,7 @@ test('sessions by database, slow statements without passwords, and nothing while
 
   const sleeping = busy.query('select pg_sleep(1)')
   const slow = await eventually('the statement', () => seen.at(-1)?.slow[0])
-  expect(slow).toMatchObject({ query: 'select pg_sleep(1)', database: 'postgres', applicationName: 'busy' })
+  expect(slow).toMatchObject({ query: 'select pg_sleep(?)', database: 'postgres', applicationName: 'busy' })
   expect(slow.elapsedMs).toBeGreaterThanOrEqual(200)
   await sleeping
   const secret = busy.query("select pg_sleep(1) /* password 'geheim' */")

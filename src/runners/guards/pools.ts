@@ -4,7 +4,7 @@ import type { WorkerDatabase } from '../../databases/database.ts'
 import { checkedOutClient } from '../../guards/checked-out-client.ts'
 import { openPool } from '../../guards/open-pool.ts'
 import { type PlacedPool, severalPools } from '../../guards/several-pools.ts'
-import { giveBack, openPools, placeOf, poolsSeen, type SeenPool } from '../../postgres/index.ts'
+import { giveBack, notesOf, openPools, placeOf, poolsSeen, type SeenPool } from '../../postgres/index.ts'
 import type { Place } from './places.ts'
 import type { RaiseOptions, Verdict } from './verdict.ts'
 
@@ -64,6 +64,14 @@ export interface AtTheEnd {
   readonly processStays: boolean
 }
 
+/** On the pool itself, because the files of one process may have copies of this one. */
+function toldOpen({ pool }: SeenPool): boolean {
+  const notes = notesOf<{ toldOpen?: boolean }>(pool)
+  const told = notes.toldOpen === true
+  notes.toldOpen = true
+  return told
+}
+
 /** Before pools are closed by testdb: clients that were not given back, pools that are open. */
 export async function lookAtPoolsAtTheEnd(verdict: Verdict, { who, of, known, processStays }: AtTheEnd): Promise<void> {
   // Before a connection is ended here.
@@ -89,6 +97,9 @@ export async function lookAtPoolsAtTheEnd(verdict: Verdict, { who, of, known, pr
       if (verdict.levelOf('checkedOutClient') === 'error') giveBack(pool, client)
     }
   }
-  if (verdict.levelOf('openPool') === 'off') return
-  verdict.raise('openPool', openPool(who, { pools: open.map(placed), processStays }), onceForEachPlace(of))
+  // It goes with its process, and most applications have one in a module that nobody closes.
+  if (verdict.levelOf('openPool') === 'off' || !processStays) return
+  // The next file is not to answer for it.
+  const fresh = open.filter(({ pool }) => !toldOpen(pool))
+  verdict.raise('openPool', openPool(who, fresh.map(placed)), onceForEachPlace(of))
 }

@@ -39,9 +39,10 @@ export class Verdict {
     for (const one of found) {
       const { message, details, advice } = one
       const finding: Finding = { guard, level, ...this.#about(), message, details }
+      if (level === 'warn' && once && saidBefore(folder, `${guard} ${once(one)}`)) continue
       publish('finding.raised', finding)
       if (level === 'error') this.#errors.push({ finding, advice })
-      else if (!once || !saidBefore(folder, `${guard} ${once(one)}`)) print(`${guard}: ${message}`, advice)
+      else print(`${guard}: ${message}`, advice)
     }
   }
 

@@ -1,6 +1,7 @@
 /** `scope: 'test'`: each test has a database of its own, which goes with it. */
 import { afterAll } from 'vitest'
 import type { RunContext } from '../../databases/context.ts'
+import { recordWorker } from '../../report/record.ts'
 import { endTest } from '../after-test.ts'
 import { fileBegins, testBegins } from '../guards/watch.ts'
 import { OneAtATime } from '../one-at-a-time.ts'
@@ -22,7 +23,10 @@ export function useDatabasePerTest(context: RunContext): void {
   hideDatabase(context)
 
   aroundTests({
-    begin: ({ filepath }) => Promise.resolve(fileBegins(filepath)),
+    async begin({ filepath }) {
+      recordWorker(context.report, slot())
+      fileBegins(filepath)
+    },
     enter: () => Promise.resolve(),
     leave: () => Promise.resolve(),
     // Tests that run at the same time can not have one environment; they get theirs from the `db` fixture.
