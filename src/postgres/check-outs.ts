@@ -2,9 +2,9 @@
  * Tells which connections of this process are taken, from pools of `pg` and Knex and outside of pools, while somebody wants to know.
  * Of every copy of the packages that is loaded when that begins; without an observer the wrapped methods only pass calls on.
  */
-import { createRequire } from 'node:module'
 import { join, sep } from 'node:path'
 import pg from 'pg'
+import { loadedPrototypes, ownerOf } from './driver-copies.ts'
 import { statementOf } from './statement-text.ts'
 
 export interface CheckOutObserver {
@@ -47,24 +47,14 @@ export function observeCheckOuts(observer: CheckOutObserver): () => void {
     const observers = prototype[OBSERVERS]
     if (observers) seen.add(observers.add(observer))
   }
-  watch(ownerOf(pg.Client.prototype, 'query'), wrapClient)
-  watch(ownerOf(pg.Pool.prototype, 'newClient'), wrapPool)
-  const { cache } = createRequire(import.meta.url)
-  for (const path of Object.keys(cache)) {
-    const wrap = FILES.find(([file]) => path.endsWith(file))?.[1]
-    const exported: unknown = wrap && cache[path]?.exports
-    if (wrap && typeof exported === 'function') watch(exported.prototype, wrap)
+  watch((ownerOf(pg.Client.prototype, 'query') ?? {}) as Prototype, wrapClient)
+  watch((ownerOf(pg.Pool.prototype, 'newClient') ?? {}) as Prototype, wrapPool)
+  for (const [file, wrap] of FILES) {
+    for (const prototype of loadedPrototypes(file)) watch(prototype as Prototype, wrap)
   }
   return () => {
     for (const observers of seen) observers.delete(observer)
   }
-}
-
-/** `pg.Pool` is made anew from the class that has the methods. */
-function ownerOf(prototype: object, method: string): Prototype {
-  let owner: object | null = prototype
-  while (owner && !Object.hasOwn(owner, method)) owner = Object.getPrototypeOf(owner)
-  return (owner ?? prototype) as Prototype
 }
 
 /** `wrapped` gets the method and the observers of this moment, and is called only while there are some. */
