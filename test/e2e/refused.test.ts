@@ -82,7 +82,7 @@ function expectExplained({ output }: Outcome, project: Project, count: number, o
     ),
   )
   expect(about('"has three pools"')).toMatch(
-    /10 in use:\n {4}9 × "mine" \(not made by testdb\).*last query: select 1 as one/,
+    /10 in use:\n {4}9 × "mine" \(not made by testdb\).*last query: select \? as one/,
   )
   expect(about('"has three pools"')).toContain('This process has 3 pools open to this database.')
   expect(project.notes()).toEqual([{ open: 9 }])

@@ -66,13 +66,13 @@ test('vitest: a run that is well says one line, one that is not a table; both ar
   expect(bad.stderr).toMatch(
     /^ {2}✗ idleInTransaction: "<\/script>.*" in c\.test\.js: a session sits in a transaction$/m,
   )
-  expect(bad.stderr).toMatch(/^ {2}! a statement ran for 1\.[1-9] s in c\.test\.js: select pg_sleep\(1\.3\)/m)
+  expect(bad.stderr).toMatch(/^ {2}! a statement ran for 1\.[1-9] s in c\.test\.js: select pg_sleep\(\?\)/m)
   expect(bad.stderr).toContain('npx testdb report --html')
   const told = await lastReport(project)
   expect(told.findings).toMatchObject([{ guard: 'idleInTransaction', level: 'error', test: NASTY, file: 'c.test.js' }])
   expect(told.templates.map(({ how }) => how)).toEqual(['reused'])
-  expect(told.slowQueries.map(({ query, file }) => [query.slice(0, 20), file])).toEqual([
-    ['select pg_sleep(1.3)', 'c.test.js'],
+  expect(told.slowQueries.map(({ query, file }) => [query, file])).toEqual([
+    ['select pg_sleep(?)', 'c.test.js'],
     ['', 'c.test.js'],
   ])
 
