@@ -17,7 +17,7 @@ export interface Result {
 export interface Running {
   readonly child: ChildProcess
   /** Resolves when the output (of both streams) has the text; rejects when the process ends without. */
-  says(text: string): Promise<void>
+  says(text: string, times?: number): Promise<void>
   readonly ended: Promise<Result>
 }
 
@@ -118,10 +118,10 @@ export function watch(child: ChildProcess): Running {
   return {
     child,
     ended,
-    says: (wanted) =>
+    says: (wanted, times = 1) =>
       new Promise((resolve, reject) => {
         const look = (): void => {
-          if (!(text.stdout + text.stderr).includes(wanted)) return
+          if ((text.stdout + text.stderr).split(wanted).length <= times) return
           waiting.delete(look)
           resolve()
         }

@@ -249,7 +249,8 @@ test('status --watch shows what changes over one session, and goes on when the s
   expect(await cli('down', '--force')).toMatchObject({ code: 0 })
   await Promise.all([watching.says(', not running'), lines.says('"running":false')])
   expect(await cli('up')).toMatchObject({ code: 0 })
-  await watching.says('kept by `testdb up`')
+  // Running, not running, and running again.
+  await watching.says('\nserver ', 3)
   const ends = (['SIGTERM', 'SIGINT'] as const).map((signal, n) => ([watching, lines][n] as Running).child.kill(signal))
   expect(ends).toEqual([true, true])
   const [plain, json] = await Promise.all([watching.ended, lines.ended])
