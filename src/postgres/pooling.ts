@@ -1,4 +1,5 @@
 /** Finds out whether something stands between us and the server that shares its sessions. */
+import { setTimeout as delay } from 'node:timers/promises'
 import { TestDbError } from '../errors.ts'
 import type { Session } from './session.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
@@ -6,8 +7,17 @@ import { type ConnectionTarget, describeTarget } from './target.ts'
 /** A connection that can be asked. */
 export type Asked = Pick<Session, 'backendPid' | 'query'>
 
-/** A pooler that takes its sessions in turn can look like one in session mode by chance, but not several times in uneven steps. */
-const ROUNDS = 4
+/**
+ * A pooler in transaction mode can look like one in session mode by chance, above all while others use it: of two sessions it gives
+ * the right one every second time. Steps of random number, so that no turn can agree with them; 2 ** -16 is once in 65,000 looks.
+ */
+const ROUNDS = 16
+const MOST_STEPS = 3
+/**
+ * How long a look keeps one of the pooler's sessions while it waits for another (ms). Of several looks at once each may have one,
+ * and none is left: each lets go.
+ */
+const HOLD_MS = 100
 
 /**
  * In transaction mode a pooler gives each transaction another session: LISTEN hears nothing and two clients "hold" the same
@@ -26,12 +36,12 @@ export async function assertNoTransactionPooling(
   const second = await open()
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      for (let step = 0; step < round; step++) await backendOf(second)
+      for (let step = Math.floor(Math.random() * MOST_STEPS); step > 0; step--) await backendOf(second)
       await second.query('begin')
-      const other = await backendOf(second)
-      const again = await backendOf(first)
+      const again = (await backendOf(second)) === backend ? undefined : backendOf(first)
+      if (again) await Promise.race([again, delay(HOLD_MS, undefined, { ref: false })])
       await second.query('rollback')
-      if (other === backend || again !== backend) throw transactionMode(target)
+      if ((await again) !== backend) throw transactionMode(target)
     }
   } finally {
     await second.close()

@@ -72,6 +72,16 @@ describe.skipIf(PGBOUNCER === undefined)('PgBouncer', () => {
     expect([...seen]).toEqual(['0'])
   })
 
+  test.each([1, 2])(
+    'in transaction mode with %i connections to the server, while many come at once: refused',
+    async (poolSize) => {
+      await using bouncer = await startBouncer(lab.world.admin, 'transaction', { poolSize })
+      const services = Array.from({ length: 40 }, () => lab.locks({ connectionString: formatUrl(bouncer.target) }))
+      const errors = await Promise.all(services.map((locks) => errorOf(locks.tryAcquire('k'))))
+      expect(errors.map(({ code }: { code?: string }) => code)).toEqual(errors.map(() => 'TESTDB_SERVER_UNSUPPORTED'))
+    },
+  )
+
   test('the server of a test run is looked at in the same way', async () => {
     await using bouncer = await startBouncer(lab.world.admin, 'transaction')
     const url = formatUrl(bouncer.target)
