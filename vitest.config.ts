@@ -5,11 +5,13 @@ import { defineConfig } from 'vitest/config'
 // `reset`, are run by the matrix.
 const slow = [
   'test/e2e/{vitest,jest}.test.ts',
-  'test/e2e/{bad-input,blocks,budget,failed,failures,pg-mem,reset,rollback,scope,test-ends,watch}.test.ts',
+  'test/e2e/{bad-input,blocks,budget,existing-server,failed,failures,not-disposable}.test.ts',
+  'test/e2e/{pg-mem,reset,rollback,scope,storm,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
   'test/e2e/collisions/{caches,checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
   'test/server/embedded/{environment,memory,places}.pg.test.ts',
-  'test/server/embedded/{login,machine}.crash.test.ts',
+  'test/server/embedded/{embedded,login,machine}.crash.test.ts',
+  'test/databases/attacked.pg.test.ts',
 ]
 const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []
 
@@ -33,10 +35,19 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...e2e, ...processes, ...containers, ...page, ...pg],
           testTimeout: 20_000,
+          // They share nothing that they could spoil; to load everything for each file would take three times as long.
+          isolate: false,
         },
       },
       {
-        test: { name: 'pg', include: pg, exclude: processes, globalSetup, testTimeout: 60_000, hookTimeout: 60_000 },
+        test: {
+          name: 'pg',
+          include: pg,
+          exclude: [...processes, ...leftOut],
+          globalSetup,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         test: {

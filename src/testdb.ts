@@ -191,7 +191,7 @@ class ActiveRun implements Run {
       this.#fillSpares()
       return false
     }
-    const { admin, address, major } = this.#server
+    const { admin, address } = this.#server
     const place = { session: this.#session, address, runId: this.#runId, role: this.#role, config }
     const template =
       config.isolation === 'database' ? await ensureTemplate(place, { hash, migrator, seed, strategy }) : undefined
@@ -208,7 +208,6 @@ class ActiveRun implements Run {
       admin,
       address,
       role: this.#role,
-      serverMajor: major,
       template,
       shared: config.isolation === 'shared' ? admin.database : undefined,
       schemas: config.isolation === 'schema' ? { hash } : undefined,

@@ -21,7 +21,6 @@ export interface RunContext {
   /** Where tests connect to: any driver takes it. */
   readonly address: ServerAddress
   readonly role: Role
-  readonly serverMajor: number
   /** The sealed template; undefined when all workers use the one database `shared`. */
   readonly template: { readonly id: number; readonly name: string } | undefined
   readonly shared: string | undefined

@@ -25,7 +25,6 @@ export async function makeClone(maintenance: Session, context: RunContext, name:
     template: context.template.name,
     name,
     owner: context.role.user,
-    serverMajor: context.serverMajor,
     connectionLimit: context.connectionLimit,
   })
 }

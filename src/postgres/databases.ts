@@ -11,14 +11,19 @@ export interface CreateDatabaseOptions {
   readonly extra?: string
 }
 
-/** Since 15 the copy strategy can be chosen; copying files is twice as fast as logging every page (MECHANICS of clones). */
+/** Since 15 the copy strategy can be chosen; copying files is two to ten times as fast as logging every page. */
 export function cloneStrategy(serverMajor: number): string {
   return serverMajor >= 15 ? 'strategy file_copy' : ''
 }
 
 export async function createDatabase(session: Session, name: string, options: CreateDatabaseOptions): Promise<void> {
+  const { owner, template, extra = '' } = options
+  const { rows } = await session.query<{ major: number }>(
+    `select current_setting('server_version_num')::int / 10000 as major`,
+  )
+  const strategy = cloneStrategy(rows[0]?.major ?? 0)
   await session.query(
-    `create database ${ident(name)} owner ${ident(options.owner)} template ${ident(options.template)} ${options.extra ?? ''}`,
+    `create database ${ident(name)} owner ${ident(owner)} template ${ident(template)} ${strategy} ${extra}`,
   )
 }
 

@@ -1,12 +1,11 @@
 /** Clones a sealed template. A clone has the template's content but loses its settings, grants and limit: they are given again. */
 import { publish } from '../events.ts'
-import { cloneStrategy, createDatabase, type Session } from '../postgres/index.ts'
+import { createDatabase, type Session } from '../postgres/index.ts'
 
 export interface CloneOptions {
   readonly template: string
   readonly name: string
   readonly owner: string
-  readonly serverMajor: number
   /** Sessions at most for everybody who is no superuser; superusers pass the limit but count in it. */
   readonly connectionLimit: number
 }
@@ -18,8 +17,7 @@ export interface CloneOptions {
 export async function cloneTemplate(session: Session, options: CloneOptions): Promise<void> {
   const startedAt = performance.now()
   const { template, name, owner } = options
-  const extra = `${cloneStrategy(options.serverMajor)} connection limit ${options.connectionLimit}`
-  await createDatabase(session, name, { template, owner, extra })
+  await createDatabase(session, name, { template, owner, extra: `connection limit ${options.connectionLimit}` })
   await copySettings(session, template, name)
   publish('database.created', { database: name, durationMs: performance.now() - startedAt })
 }

@@ -12,6 +12,7 @@ import path from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { makeProject } from '../e2e/project.ts'
 import { asAdmin, removeServers } from '../e2e/servers.ts'
+import { isShort } from '../helpers/effort.ts'
 import { Campaign } from './campaign.ts'
 import { workspaceFiles } from './checkouts.ts'
 import { compareContent } from './content.ts'
@@ -20,7 +21,7 @@ import { planCampaign } from './plan.ts'
 import { signal, withTemporary } from './processes.ts'
 
 const wanted = process.env.TESTDB_CHAOS_PAIRS
-const pairs = Number(wanted ?? 15)
+const pairs = Number(wanted ?? (isShort ? 8 : 15))
 /** In the ordinary test run time is short, so a slow machine does fewer; who asks for a number gets it. */
 const budgetMs = wanted === undefined ? 25_000 : Number.POSITIVE_INFINITY
 const seed = Number(process.env.TESTDB_CHAOS_SEED ?? 1)

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { CHANNEL, ensureRegistry, FORMAT, hasRegistry } from '../../src/coordination/index.ts'
-import { databaseExists, Session } from '../../src/postgres/index.ts'
+import { cloneStrategy, databaseExists, Session } from '../../src/postgres/index.ts'
+import { binaries } from '../helpers/packages.ts'
 import { collect, eventually } from '../helpers/wait.ts'
 import { World } from '../helpers/world.ts'
 
@@ -12,7 +13,7 @@ afterAll(() => world.close())
 
 test('ten sessions make one registry, on a database that has none', async () => {
   const database = `${world.admin.database}_empty`
-  await world.session.query(`create database ${database} template template0`)
+  await world.session.query(`create database ${database} template template0 ${cloneStrategy(binaries.major)}`)
   const target = { ...inject('server'), database }
   const sessions = await Promise.all(
     Array.from({ length: 10 }, () => Session.open(target, { applicationName: 'test' })),

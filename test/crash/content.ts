@@ -1,7 +1,4 @@
-/** Everything that a template consists of, as text, to compare it with that of a build that nobody disturbed. */
-import { cloneStrategy } from '../../src/postgres/databases.ts'
 import { createDatabase, ident, type Session, withSession } from '../../src/postgres/index.ts'
-import { binaries } from '../helpers/packages.ts'
 import { type Snapshot, snapshotDatabase } from '../helpers/snapshot.ts'
 
 export interface Content extends Snapshot {
@@ -43,7 +40,7 @@ export async function contentOf(session: Session, template: string): Promise<Con
     [template],
   )
   const copy = `content_of_${template}`.slice(0, 63)
-  await createDatabase(session, copy, { template, owner: 'postgres', extra: cloneStrategy(binaries.major) })
+  await createDatabase(session, copy, { template, owner: 'postgres' })
   try {
     return await withSession({ ...session.target, database: copy }, { applicationName: 'test' }, async (inside) => {
       const catalog = await inside.query<{ line: string }>(CATALOG)

@@ -2,11 +2,13 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { truncateReset } from '../../src/databases/reset/truncate.ts'
-import { removeDatabase, Session } from '../../src/postgres/index.ts'
+import { cloneStrategy, removeDatabase, Session } from '../../src/postgres/index.ts'
+import { isShort } from '../helpers/effort.ts'
+import { binaries } from '../helpers/packages.ts'
 import { snapshotDatabase } from '../helpers/snapshot.ts'
 import { World } from '../helpers/world.ts'
 
-const CASES = 40
+const CASES = isShort ? 15 : 40
 const TABLES = 5
 
 let world: World
@@ -15,7 +17,7 @@ let tests: Session
 beforeAll(async () => {
   world = await World.create()
   const database = `${world.admin.database}_fuzz`
-  await world.session.query(`create database ${database} template template0`)
+  await world.session.query(`create database ${database} template template0 ${cloneStrategy(binaries.major)}`)
   const target = { ...world.admin, database }
   // As a lease's session is.
   admin = await Session.open(target, { applicationName: 'test', settings: { session_replication_role: 'replica' } })

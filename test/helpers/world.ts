@@ -179,7 +179,6 @@ export class World {
       admin: this.admin,
       address: { host, port },
       role: this.role,
-      serverMajor: binaries.major,
       template: { id: template.id, name: template.name },
       shared: undefined,
       reset: 'rows',

@@ -2,9 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { isTestDbError } from '../../src/errors.ts'
 import { randomOf } from '../chaos/random.ts'
+import { isShort } from '../helpers/effort.ts'
 import { LockLab } from './lab.ts'
 
-const SECTIONS = 10_000
+const SECTIONS = isShort ? 2_000 : 10_000
 const SERVICES = 4
 const KEYS = 6
 const AT_ONCE = 40

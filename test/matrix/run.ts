@@ -28,6 +28,7 @@ if (unknown.length > 0) {
 }
 
 const store = await openStore()
+const installed = installInTurn()
 const rows: Row[] = []
 for (const entry of chosen) rows.push(await runEntry(entry))
 printTable(rows)
@@ -40,6 +41,22 @@ if (process.env.TESTDB_MATRIX_REPORT) {
 }
 process.exitCode = failed > 0 ? 1 : 0
 
+/** One after the other, ahead of the tests: to install is to wait for the network. */
+function installInTurn(): ReadonlyMap<Entry, Promise<Parameters<typeof runSuite>[1]>> {
+  let last: Promise<unknown> = Promise.resolve()
+  return new Map(
+    chosen.map((entry) => {
+      const install = last.then(async () => ({
+        nodeBin: await installNode(store, NODES[entry.node]),
+        home: await installSet(store, SETS[entry.set]),
+      }))
+      // The entry itself tells of a failure.
+      last = install.catch(() => undefined)
+      return [entry, install]
+    }),
+  )
+}
+
 async function runEntry(entry: Entry): Promise<Row> {
   const name = nameOf(entry)
   const startedAt = performance.now()
@@ -47,12 +64,12 @@ async function runEntry(entry: Entry): Promise<Row> {
   console.log(`\n${name}: ${describe(entry)}`)
   let row = { name, passed: 0, failed: 0, skipped: 0 }
   try {
-    const nodeBin = await installNode(store, NODES[entry.node])
-    const home = await installSet(store, SETS[entry.set])
+    const place = await installed.get(entry)
+    if (!place) throw new Error('bug: not installed')
     console.log(`  installed (${seconds()} s)`)
     for (const suite of together(entry.suites)) {
       const since = performance.now()
-      const outcome = await runSuite(suite, { nodeBin, home })
+      const outcome = await runSuite(suite, place)
       const what = `${suite.projects.join(', ')}${suite.files.length > 0 ? ` (${suite.files.join(' ')})` : ''}`
       if (outcome.output !== '') console.log(outcome.output)
       console.log(`  ${what}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds(since)} s)`)

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { Listener } from '../../src/databases/listener.ts'
 import { installNotifyTrigger } from '../../src/notify/index.ts'
 import { createPool } from '../../src/pools/index.ts'
-import { type ConnectionTarget, formatUrl, Session, withSession } from '../../src/postgres/index.ts'
+import { type ConnectionTarget, cloneStrategy, formatUrl, Session, withSession } from '../../src/postgres/index.ts'
+import { binaries } from '../helpers/packages.ts'
 import { startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { eventually } from '../helpers/wait.ts'
 
@@ -15,7 +16,9 @@ let listener: Listener
 let connectionString: string
 beforeAll(async () => {
   const server = inject('server')
-  await withSession(server, { applicationName: 'test' }, (admin) => admin.query(`create database ${database}`))
+  await withSession(server, { applicationName: 'test' }, (admin) =>
+    admin.query(`create database ${database} ${cloneStrategy(binaries.major)}`),
+  )
   target = { ...server, database }
   connectionString = formatUrl(target)
   session = await Session.open(target, { applicationName: 'test' })

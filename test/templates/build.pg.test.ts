@@ -5,7 +5,6 @@ import type { Migrator } from '../../src/migrators/migrator.ts'
 import { ident, removeDatabase, type Session, withSession } from '../../src/postgres/index.ts'
 import { buildTemplate } from '../../src/templates/build.ts'
 import { cloneTemplate } from '../../src/templates/clone.ts'
-import { binaries } from '../helpers/packages.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { type TemplateOptions, uniqueHash, World } from '../helpers/world.ts'
 
@@ -42,7 +41,6 @@ async function clone(template: string): Promise<string> {
     template,
     name,
     owner: world.role.user,
-    serverMajor: binaries.major,
     connectionLimit: 9,
   })
   return name

@@ -14,6 +14,7 @@ import { createDatabase, databaseExists, ident, removeDatabase, tryLock, unlock 
 import { buildTemplate, templateName } from '../../src/templates/build.ts'
 import { previewSweep, type Retention, sweep } from '../../src/templates/sweep.ts'
 import { spawnActor } from '../helpers/actor.ts'
+import { isShort } from '../helpers/effort.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
 import { type TestRun, uniqueHash, World } from '../helpers/world.ts'
 
@@ -150,7 +151,7 @@ test('a registry of dead runs is emptied, of live ones not', async () => {
 })
 
 test('a run that starts while a sweep takes its template away always ends with a template', async () => {
-  const ROUNDS = 150
+  const ROUNDS = isShort ? 40 : 150
   const hash = uniqueHash()
   const { id } = await world.register(world.session, hash)
   const name = templateName(hash, world.session.target.database)
