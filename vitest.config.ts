@@ -1,17 +1,18 @@
 import { defineConfig } from 'vitest/config'
 
-// What `.ci/run` leaves out so that it ends within 20 minutes on two processors, also on slow ones: each takes one or two minutes of real
+// What `.ci/run` leaves out so that it ends within 20 minutes on two processors, also on slow ones: each takes half a minute to two of real
 // runners or processes, and guards the surroundings of what other files test in short. `npm test` runs them. The first two, and
 // `reset`, are run by the matrix.
 const slow = [
   'test/e2e/{vitest,jest}.test.ts',
-  'test/e2e/{bad-input,blocks,budget,existing-server,failed,failures,not-disposable}.test.ts',
-  'test/e2e/{pg-mem,reset,rollback,scope,storm,test-ends,watch}.test.ts',
+  'test/e2e/{bad-input,blocks,budget,existing-server,failed,failures}.test.ts',
+  'test/e2e/{not-disposable,pg-mem,refused,report,reset,rollback,scope,storm,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
   'test/e2e/collisions/{caches,checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
   'test/server/embedded/{environment,memory,places}.pg.test.ts',
   'test/server/embedded/{embedded,login,machine}.crash.test.ts',
-  'test/databases/attacked.pg.test.ts',
+  'test/databases/{attacked,spares}.pg.test.ts',
+  'test/page/*.test.ts',
 ]
 const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []
 
@@ -59,7 +60,7 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
-      { test: { name: 'page', include: page, testTimeout: 180_000, hookTimeout: 120_000 } },
+      { test: { name: 'page', include: page, exclude: leftOut, testTimeout: 180_000, hookTimeout: 120_000 } },
       {
         // Needs an engine: `npm run test:containers` looks for one, or starts one.
         test: { name: 'containers', include: containers, testTimeout: 180_000, hookTimeout: 180_000 },
