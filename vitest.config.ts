@@ -48,6 +48,8 @@ export default defineConfig({
           globalSetup,
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          // As in `unit`.
+          isolate: false,
         },
       },
       {
