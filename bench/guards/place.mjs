@@ -48,7 +48,7 @@ export async function openPlace() {
             test,
             failed: false,
             report: async () => undefined,
-            putBack: () => suites.leaveTest('bench'),
+            putBack: (begun) => suites.leaveTest('bench', begun),
           })
           await wroteLate()
           test = {}

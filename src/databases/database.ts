@@ -19,6 +19,7 @@ import { Handles } from './handles.ts'
 import type { Lease } from './lease.ts'
 import type { ReceivedNotification, Subscription, WaitOptions } from './listen-contract.ts'
 import { callOnReset } from './on-reset.ts'
+import type { BegunResets } from './reset/begun.ts'
 import { rollBack } from './reset/rollback.ts'
 
 export type { Checkpoint, Database } from './contract.ts'
@@ -147,10 +148,10 @@ export class WorkerDatabase implements Database {
   }
 
   /** A test has ended: forgets the checkpoints above `level` and puts this database back; the others have levels of their own. */
-  async resetAfter(test: string, level: number): Promise<void> {
+  async resetAfter(test: string, level: number, begun?: BegunResets): Promise<void> {
     await this.#putBack(
       () => this.#rollBack(0, test),
-      () => this.#lease?.rewind(level, test),
+      () => this.#lease?.rewind(level, test, begun?.get(this)),
     )
   }
 

@@ -16,7 +16,7 @@ import type { RunContext } from './context.ts'
 import { keepCopy, keepOnce } from './keep.ts'
 import { othersOn } from './listener.ts'
 import { databasePlace, type Place } from './place.ts'
-import type { ResetStrategy, Resettable, TableChanges } from './reset/strategy.ts'
+import type { Begun, ResetStrategy, Resettable, TableChanges } from './reset/strategy.ts'
 
 export class Lease implements Resettable {
   readonly name: string
@@ -71,19 +71,20 @@ export class Lease implements Resettable {
   }
 
   /** Forgets the checkpoints above `level` and puts the database back; if that fails, replaces it by a fresh clone and says so. */
-  async rewind(level: number, after?: string): Promise<void> {
+  async rewind(level: number, after?: string, begun?: Begun): Promise<void> {
     this.#marks = this.#marks.filter(({ before }) => before < level)
-    await this.#putBack(level, after)
+    // Above that level it was put back to another state.
+    await this.#putBack(level, after, level < this.#level ? undefined : begun)
   }
 
-  async #putBack(level: number, after?: string): Promise<void> {
-    const startedAt = performance.now()
+  async #putBack(level: number, after?: string, begun?: Begun): Promise<void> {
+    const startedAt = performance.now() - (begun?.durationMs ?? 0)
     const { strategy, session } = this
     reached('reset.started')
     try {
       if (level < this.#level) await strategy.checkpoints?.pop(this, level, after)
       this.#level = Math.min(level, this.#level)
-      await strategy.reset(this, { after })
+      await strategy.reset(this, { after, begun })
     } catch (error) {
       if (session.lost.aborted || strategy.name === 'clone') throw this.#resetFailed(error)
       const lost = this.#level === 0 ? '' : ', so what beforeAll hooks or checkpoints had put there is gone'

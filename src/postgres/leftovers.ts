@@ -60,6 +60,14 @@ const WITH_LOCKS = `prepare testdb_leftovers as
     from pg_stat_get_activity(null) a left join held h on h.pid = a.pid
    where ${WHERE} and (a.state <> 'idle' or h.pid is not null)`
 
+/** One row, with what `statement` gives: only where each session of others is idle and one of $1. */
+const ifQuiet = (statement: string): string => `prepare testdb_quiet(int[]) as
+  with a as materialized (select a.pid, a.state, a.application_name as name from pg_stat_get_activity(null) a where ${WHERE}),
+    found as materialized (select coalesce(bool_and(coalesce(state, '') = 'idle' and (pid = any ($1) or name = 'testdb' or name like 'testdb %')), true) as quiet from a)
+  select done.outcome from found left join lateral (
+    -- OFFSET keeps this a query of its own, which is not begun where its condition is false.
+    select to_jsonb(r) as outcome from (${statement}) r where found.quiet offset 0) done on true`
+
 /** Functions of the database that may take locks: their names do not tell. */
 const LOCKING_CODE = `select exists (select from pg_proc where pronamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
   and pronamespace not in (select oid from pg_namespace where nspname = 'testdb') and prosrc ilike '%advisory%') as "may"`
@@ -82,6 +90,24 @@ export async function takeLeftovers(
   }
   const { rows } = await session.query<Omit<Leftover, 'locks'> & { locks: string[] }>('execute testdb_leftovers')
   return rows.map((row) => ({ ...row, locks: row.locks.map(readLock) }))
+}
+
+/** Of each session: it has the statement of `askIfQuiet`. */
+const quietPrepared = new WeakMap<Session, string>()
+
+/**
+ * Asks `statement` for its one row, and in the same round trip whether it may be asked: only when nobody is at work and nobody is there but
+ * backends of `clients`, who hold no locks. Undefined when it was not asked: `takeLeftovers` tells why.
+ */
+export async function askIfQuiet(session: Session, statement: string, clients: readonly number[]): Promise<unknown> {
+  // The first look is a whole one.
+  if (prepared.get(session) !== false) return undefined
+  if (quietPrepared.get(session) !== statement) {
+    await session.query(ifQuiet(statement))
+    quietPrepared.set(session, statement)
+  }
+  const { rows } = await session.query<{ outcome: unknown }>(`execute testdb_quiet('{${clients.join()}}')`)
+  return rows[0]?.outcome ?? undefined
 }
 
 async function prepare(session: Session): Promise<boolean> {

@@ -8,6 +8,7 @@
  * Runners do not tell when a block is left; it shows when the next hook or test is about to run, which is early enough.
  */
 import { callOnReset } from '../databases/on-reset.ts'
+import type { BegunResets } from '../databases/reset/begun.ts'
 import { messageOf } from '../errors.ts'
 import { publish } from '../events.ts'
 import type { HeldDatabase } from './worker.ts'
@@ -50,8 +51,8 @@ export class Suites<Block> {
   }
 
   /** A test has ended: puts the databases back to what it began with. */
-  async leaveTest(name: string): Promise<void> {
-    for (const one of this.#each) await one.leaveTest(name)
+  async leaveTest(name: string, begun?: BegunResets): Promise<void> {
+    for (const one of this.#each) await one.leaveTest(name, begun)
     await callOnReset()
   }
 }
@@ -102,8 +103,8 @@ class SuitesOfOne<Block> {
     this.#written ??= test
   }
 
-  async leaveTest(name: string): Promise<void> {
-    await this.#database.resetAfter(name, this.#level)
+  async leaveTest(name: string, begun?: BegunResets): Promise<void> {
+    await this.#database.resetAfter(name, this.#level, begun)
   }
 
   get #level(): number {

@@ -10,6 +10,7 @@ import type { RunContext } from '../databases/context.ts'
 import type { WorkerDatabase } from '../databases/database.ts'
 import { callOnReset } from '../databases/on-reset.ts'
 import { isPgMem, type PgMemContext, PgMemDatabase } from '../databases/pg-mem-database.ts'
+import type { BegunResets } from '../databases/reset/begun.ts'
 import { observeInWorker } from '../observe.ts'
 import { endWorkerRecord, recordWorker } from '../report/record.ts'
 import { fileEnds, watchGuards } from './guards/watch.ts'
@@ -119,8 +120,8 @@ async function giveBack(stays: boolean): Promise<void> {
 }
 
 /** A test has ended, where no blocks are known: puts the worker's databases back to the migrated state. */
-export async function resetAfter(database: HeldDatabase, test: string): Promise<void> {
-  for (const one of [...database.all].reverse()) await one.resetAfter(test, 0)
+export async function resetAfter(database: HeldDatabase, test: string, begun?: BegunResets): Promise<void> {
+  for (const one of [...database.all].reverse()) await one.resetAfter(test, 0, begun)
   await callOnReset()
 }
 

@@ -24,9 +24,18 @@ export interface InstallOptions {
   readonly bookkeeping: readonly { readonly schema?: string | undefined; readonly table: string }[]
 }
 
+/** The first step of a reset, done: see begun.ts. */
+export interface Begun {
+  /** What the server has answered to the strategy's `statement`. */
+  readonly outcome: unknown
+  readonly durationMs: number
+}
+
 export interface ResetOptions {
   /** The test that has just ended, for messages. */
   readonly after: string | undefined
+  /** `statement` was asked already. */
+  readonly begun?: Begun | undefined
 }
 
 /** States above the template's that `reset` returns to; level 0 is the template. */
@@ -60,6 +69,8 @@ export interface ResetStrategy {
   readonly sql: string
   /** Fills them, in the migrated database before it is sealed, as the admin. */
   install?(session: Session, options: InstallOptions): Promise<void>
+  /** What `reset` asks first, a query of one row; undefined where that is more than one. */
+  readonly statement?: string
   /** Puts the database back to the migrated state. Throws what the server throws; the caller then replaces the database. */
   reset(database: Resettable, options: ResetOptions): Promise<void>
   /** Runs in a clone of a template that went through a crash of the server, before a reset: unlogged tables are empty. */

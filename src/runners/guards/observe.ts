@@ -1,5 +1,7 @@
 /** Which guards look when: before and after a test, before what follows a reset, at the end of a file. */
 import type { WorkerDatabase } from '../../databases/database.ts'
+import { beginReset } from '../../databases/reset/begun.ts'
+import type { Begun } from '../../databases/reset/strategy.ts'
 import { messageOf } from '../../errors.ts'
 import { publish } from '../../events.ts'
 import { wroteAfterReset } from '../../guards/late-write.ts'
@@ -7,7 +9,7 @@ import { manyQueries } from '../../guards/many-queries.ts'
 import { destinationOf, otherServer } from '../../guards/other-server.ts'
 import { outsideObjects } from '../../guards/outside-objects.ts'
 import { unusedDatabase } from '../../guards/unused-database.ts'
-import { type Session, stillThere, withSession } from '../../postgres/index.ts'
+import { knownClients, type Session, stillThere, withSession } from '../../postgres/index.ts'
 import { changedVariables } from './elsewhere.ts'
 import type { Place } from './places.ts'
 import { lookAtPoolsAtTheEnd, lookForSeveralPools, type PoolsOf } from './pools.ts'
@@ -29,8 +31,11 @@ export async function lookBeforeTest(state: Watched): Promise<void> {
 const asksServer = ({ context: { guards } }: Watched): boolean =>
   [guards.idleInTransaction, guards.advisoryLock, guards.lateWrite].some((level) => level !== 'off')
 
-/** A test has ended, or the file has: what it has left. True when something went on in its database. */
-export async function lookAfterTest(state: Watched, place: Place): Promise<boolean> {
+/**
+ * A test has ended, or the file has: what it has left. True when something went on in its database. `begun` takes the databases that are
+ * put back in the same round trip, since there was nothing.
+ */
+export async function lookAfterTest(state: Watched, place: Place, begun?: Map<object, Begun>): Promise<boolean> {
   const { context, known } = state
   const { who, verdict, statements, database } = place
   const { max } = context.guards.manyQueries ?? { max: Number.POSITIVE_INFINITY }
@@ -44,6 +49,7 @@ export async function lookAfterTest(state: Watched, place: Place): Promise<boole
   let goesOn = false
   await undisturbed(async () => {
     for (const one of asks ? database.all : []) {
+      if (begun && (await isQuiet(state, one, begun))) continue
       await withAdmin(state, one, async (session) => {
         const looking = { database: one, session, known: known.leftovers, who, of, locking: state.locking } as const
         goesOn = (await lookAtSessions(verdict, looking)) || goesOn
@@ -54,6 +60,15 @@ export async function lookAfterTest(state: Watched, place: Place): Promise<boole
     verdict.raise('outsideObjects', outsideObjects(who, left))
   })
   return goesOn
+}
+
+/** False also where it is not known: what other drivers and other processes are asked is not heard. */
+async function isQuiet({ locking }: Watched, database: WorkerDatabase, begun: Map<object, Begun>): Promise<boolean> {
+  if (locking.mayLock || !database.lease) return false
+  const clients = knownClients().flatMap(({ processID }) => processID ?? [])
+  const reset = await beginReset(database.lease, clients)
+  if (reset) begun.set(database, reset)
+  return reset !== undefined
 }
 
 /** The session of the lease is there already. */

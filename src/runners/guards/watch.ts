@@ -6,6 +6,8 @@
  */
 import type { RunContext } from '../../databases/context.ts'
 import type { WorkerDatabase } from '../../databases/database.ts'
+import type { BegunResets } from '../../databases/reset/begun.ts'
+import type { Begun } from '../../databases/reset/strategy.ts'
 import { publish } from '../../events.ts'
 import { asksForSomething } from '../../guards/many-queries.ts'
 import {
@@ -152,22 +154,31 @@ export async function testBegins(test: object, name: string, database?: WorkerDa
   state.places.begin(test, name, database)
 }
 
+export interface TestEnded {
+  /** Call `judge()` after the reset. */
+  readonly verdict?: Pick<Verdict, 'judge'>
+  /** Databases that were put back in the same round trip. */
+  readonly begun?: BegunResets
+}
+
 /**
- * Looks at what the test has left; call it before the reset, and `judge()` of what it returns after that. `last`: the database goes
- * with the test.
+ * Looks at what the test has left; call it before the reset. `last`: the database goes with the test. `mayReset`: a reset follows at once,
+ * so that it may begin where nothing was left.
  */
-export async function testEnds(test: object, last = false): Promise<Pick<Verdict, 'judge'> | undefined> {
+export async function testEnds(test: object, { last = false, mayReset = false } = {}): Promise<TestEnded> {
   const state = store[STATE]
   const place = state?.places.end(test)
-  if (!state || !place) return undefined
+  if (!state || !place) return {}
   await place.telling
   // From here on: what is sent while the server is asked may be at work after the reset.
   state.ended = place
-  state.sentSince = (await lookAfterTest(state, place)) || state.sentSince
-  if (!last) return place.verdict
+  const begun = new Map<object, Begun>()
+  state.sentSince = (await lookAfterTest(state, place, mayReset ? begun : undefined)) || state.sentSince
+  const { verdict } = place
+  if (!last) return { verdict, begun }
   state.ended = undefined
   await lookAtTheEnd(state, place, { who: place.who, processStays: true })
-  return place.verdict
+  return { verdict }
 }
 
 /** Call it first after a reset, before anybody else may write; the test's name when something has written meanwhile, which is said. */

@@ -140,7 +140,7 @@ function registerHooks(context: WorkerContext): void {
   })
   registerLast({
     afterEach: () =>
-      tellEnd(context, { putBack: async () => await suites?.leaveTest(runningTest()?.name ?? 'unknown') }),
+      tellEnd(context, { putBack: async (begun) => await suites?.leaveTest(runningTest()?.name ?? 'unknown', begun) }),
     afterAll: () => leaveFile(LEAVING),
   })
   // A file whose tests are all skipped runs no hook at all.

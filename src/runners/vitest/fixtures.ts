@@ -73,7 +73,7 @@ export const test = base.extend<Fixtures & FileFixtures>({
       test: task,
       failed: isFailed(task),
       report: () => reportIfFailed(context, database, task),
-      putBack: () => resetAfter(database, task.name),
+      putBack: (begun) => resetAfter(database, task.name, begun),
     })
   },
 })

@@ -58,7 +58,7 @@ export async function useDatabasePerFile(context: WorkerContext, workerStays: bo
         test,
         failed: isFailed(test),
         report: () => reportIfFailed(context, database, test),
-        putBack: () => suites.leaveTest(test.name),
+        putBack: (begun) => suites.leaveTest(test.name, begun),
       })
     },
   })

@@ -8,7 +8,7 @@
  * What if the process dies here? The reset is one transaction: either the database is back, or the notes are still there.
  */
 import { withoutLateWork } from '../late-work.ts'
-import type { ResetStrategy, TableChanges } from '../strategy.ts'
+import type { ResetStrategy, Resettable, TableChanges } from '../strategy.ts'
 import { CHANGES } from './changes-sql.ts'
 import { CHECKPOINTS } from './checkpoint-sql.ts'
 import { parseExactly } from './exact-json.ts'
@@ -29,6 +29,13 @@ interface Outcome {
   readonly waiting: boolean
 }
 
+const STATEMENT = 'select * from testdb.reset()'
+
+async function ask(database: Resettable, after: string | undefined): Promise<Outcome | undefined> {
+  const { rows } = await withoutLateWork(database, after, () => database.session.query<Outcome>(STATEMENT))
+  return rows[0]
+}
+
 export const rowsReset: ResetStrategy = {
   name: 'rows',
   sql: TRACKER + REMEMBER + RESET + CHECKPOINTS + CHANGES + CATALOG_BY_NOTES,
@@ -45,14 +52,13 @@ export const rowsReset: ResetStrategy = {
     await session.query('select testdb.recover()')
   },
 
-  async reset(database, { after }) {
+  statement: STATEMENT,
+
+  async reset(database, { after, begun }) {
     const grown = new Set<string>()
     let schemaChanges: string | null | undefined
     for (let round = 1; round <= ROUNDS; round++) {
-      const { rows } = await withoutLateWork(database, after, () =>
-        database.session.query<Outcome>('select * from testdb.reset()'),
-      )
-      const outcome = rows[0]
+      const outcome = round === 1 && begun ? (begun.outcome as Outcome) : await ask(database, after)
       for (const table of outcome?.vacuum ?? []) grown.add(table)
       schemaChanges = outcome?.schema_changes
       // Its lock comes before ours now: the next round waits for it.
