@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Events, subscribe } from '../../src/events.ts'
 import { healLock, healStaleLock, inspectLock, lockHolders } from '../../src/migrators/heal.ts'
 import type { TableName } from '../../src/migrators/migrator.ts'
-import { type ConnectionTarget, Session, withSession } from '../../src/postgres/index.ts'
+import { type ConnectionTarget, ident, Session, withSession } from '../../src/postgres/index.ts'
 import { fromPackages } from '../helpers/packages.ts'
 import { startTestServer, type TestServer } from '../helpers/plain-postgres.ts'
 import { failureOf } from './migrator-contract.ts'
@@ -120,7 +120,7 @@ describe('healStaleLock', () => {
       await holder.query('begin')
       const waits: Events['lock.waiting'][] = []
       const stop = subscribe('lock.waiting', (event) => waits.push(event))
-      const times = { pollMs: 10, warnAfterMs: 50, criticalAfterMs: 100, timeoutMs: 200 }
+      const times = { pollMs: 10, warnAfterMs: 500, criticalAfterMs: 1_000, timeoutMs: 1_500 }
       const error = await failureOf(healStaleLock(session, TABLE, times))
       stop()
       expect(error.code).toBe('TESTDB_MIGRATION_LOCKED')
@@ -176,6 +176,10 @@ describe('healStaleLock', () => {
 
   test('heals what a killed Knex has left, and not while its statement goes on', async () => {
     const target = await server.createDatabase()
+    // As servers are by default: a backend does not notice the end of its client before its statement ends.
+    await withSession(target, { applicationName: 'test' }, (session) =>
+      session.query(`alter database ${ident(target.database)} set client_connection_check_interval = 0`),
+    )
     const child = await knexChild(target, 'select pg_sleep(300)')
     await withSession(target, { applicationName: 'test' }, async (session) => {
       await expect

@@ -230,8 +230,13 @@ describe.each(Object.entries(kinds))('%s', (kind, make) => {
     expect([monitor, other].map((one) => one.snapshot().acquires.count)).toEqual([3, 1])
     expect(Object.hasOwn(pool, 'connect')).toBe(false)
     if (pool instanceof pg.Pool) {
-      const counts = (of: pg.Pool) => ['acquire', 'connect', 'remove', 'error'].map((event) => of.listenerCount(event))
-      expect(counts(pool)).toEqual(counts(new pg.Pool()))
+      // Others of this process may watch all pools.
+      const unwatched = make('unwatched', { max: 1, acquireMs: 1_000 })
+      await unwatched.query('select 1')
+      const counts = (of: object) =>
+        ['acquire', 'connect', 'remove', 'error'].map((event) => (of as pg.Pool).listenerCount(event))
+      expect(counts(pool)).toEqual(counts(unwatched.pool))
+      await unwatched.end()
     }
     const last = monitorPool(pool, { logger, logEveryMs: 20 })
     await end()
