@@ -188,6 +188,8 @@ test('status names the oldest queries and transactions, and who is blocked by wh
   const [holder, waiter, secret] = [await open('holder'), await open('waiter'), await open('secret')]
   await holder.query('begin; lock table users')
   const waiting = waiter.query('select * from users')
+  const atWork = `select from pg_stat_activity where pid = ${waiter.backendPid} and wait_event_type = 'Lock'`
+  await eventually('it waits, and is the older one', async () => (await secret.query(atWork)).rowCount === 1)
   const sleeping = secret.query(`select pg_sleep(60), 'password=geheim'`)
   const ended = Promise.allSettled([waiting, sleeping])
   const server = await eventually('the query is a slow one', async () => {
