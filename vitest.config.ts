@@ -9,8 +9,9 @@ const slow = [
   'test/e2e/{not-disposable,pg-mem,refused,report,reset,rollback,scope,storm,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
   'test/e2e/collisions/{caches,checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
-  'test/server/embedded/{environment,memory,places}.pg.test.ts',
+  'test/server/embedded/{embedded,environment,memory,places}.pg.test.ts',
   'test/server/embedded/{embedded,login,machine}.crash.test.ts',
+  'test/crash/schema.crash.test.ts',
   'test/databases/{attacked,spares}.pg.test.ts',
   'test/page/*.test.ts',
 ]
