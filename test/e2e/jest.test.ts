@@ -3,9 +3,16 @@
 import { join } from 'node:path'
 import { expect, inject, test } from 'vitest'
 import { KNEX_CJS, NOTE_CJS, NOTE_ESM, SQL_MIGRATIONS } from './files.ts'
-import { withoutForced } from './forced.ts'
 import { versionOf } from './install.ts'
-import { expectExit, expectNothingLeft, type Files, makeProject, type Outcome, runIn } from './project.ts'
+import {
+  expectExit,
+  expectNothingLeft,
+  expectNothingOpen,
+  type Files,
+  makeProject,
+  type Outcome,
+  runIn,
+} from './project.ts'
 import { removeServers } from './servers.ts'
 
 const jest = Number.parseInt((await versionOf(inject('e2eHome'), 'jest')) ?? '', 10)
@@ -71,9 +78,21 @@ afterAll(async () => {
 const SKIPPED: Files = { 'skipped.test.js': `test.skip('not now', () => undefined)\n` }
 
 function expectQuiet(outcome: Outcome): void {
-  expect(outcome.output).not.toMatch(/did not exit|open handle|Cannot log after/i)
-  expect(withoutForced(outcome.output)).not.toMatch(/force exited/i)
+  expectNothingOpen(outcome)
+  expect(outcome.output).not.toContain('Cannot log after')
 }
+
+test('a worker that something is left open in says what', async () => {
+  const project = await makeProject('jest-held', {
+    'package.json': { name: 'jest-held', private: true },
+    'a.test.js': `test('leaves a server', (done) => void require('node:net').createServer().listen(0, done))\n`,
+    'b.test.js': `test('leaves nothing', () => undefined)\n`,
+  })
+
+  const outcome = await runIn(project, 'jest', ['-w', '2'])
+  expect(outcome.output).toContain('worker held by TCPServerWrap')
+  expect(() => expectNothingOpen(outcome)).toThrow()
+})
 
 test('the preset, in a CommonJS project', async () => {
   const project = await makeProject('jest-cjs', {

@@ -4,8 +4,7 @@ import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { expect, test } from 'vitest'
 import { KNEX_CJS, NOTE_CJS, NOTE_ESM, SQL_MIGRATIONS, vitestConfig } from './files.ts'
-import { withoutForced } from './forced.ts'
-import { expectExit, type Files, makeProject, type Project, runIn } from './project.ts'
+import { expectExit, expectNothingOpen, type Files, makeProject, type Project, runIn } from './project.ts'
 
 const CONFIG: Files = { 'testdb.config.mjs': `export default { server: { kind: 'pg-mem' } }\n` }
 const LIMITS = /testdb: warning: pg-mem is an emulation inside the test process, not Postgres: no DATABASE_URL/g
@@ -107,7 +106,7 @@ test.each(['2', 'in band'])('Jest with Knex migrations, workers: %s', async (wor
 
   expect(project.notes()).toHaveLength(4)
   expect(outcome.output.match(LIMITS)).toHaveLength(1)
-  expect(withoutForced(outcome.output)).not.toMatch(/did not exit|open handle|force exited/i)
+  expectNothingOpen(outcome)
   expectNoServer(project)
 })
 

@@ -22,6 +22,8 @@ export interface Project {
 const IDLE_MS = 5_000
 const COMMAND_TIMEOUT_MS = 90_000
 
+const HELD_WORKER = path.join(import.meta.dirname, 'held-worker.cjs')
+
 /** Makes a project folder in the home. Anything left of an earlier run in a kept home is removed, its server's data included. */
 export async function makeProject(name: string, files: Files = {}): Promise<Project> {
   const root = path.join(inject('e2eHome'), name)
@@ -67,11 +69,13 @@ export interface RunOptions {
 
 /** Starts a command of the project (its own or one in `node_modules/.bin`), with an environment that knows nothing of us. */
 export function startIn(project: Project, command: string, args: readonly string[], options: RunOptions = {}) {
+  const preload = command === 'jest' ? `--require ${JSON.stringify(HELD_WORKER)} ` : ''
+  const env = { ...options.env, NODE_OPTIONS: `${preload}${options.env?.NODE_OPTIONS ?? ''}` || undefined }
   return execa(command, args, {
     cwd: project.root,
     preferLocal: true,
     localDir: project.root,
-    env: environment(project, options.env),
+    env: environment(project, env),
     extendEnv: false,
     reject: false,
     all: true,
@@ -101,6 +105,14 @@ export function outcomeOf(result: Awaited<ReturnType<typeof startIn>>): Outcome 
 export function expectExit(outcome: Outcome, exitCode: number): Outcome {
   expect(outcome.exitCode, outcome.output).toBe(exitCode)
   return outcome
+}
+
+/**
+ * Nothing kept Jest or a worker of it alive. That Jest ended a worker is no proof: half a second is not enough for an empty one
+ * either, on a machine with much to do. So a worker says by itself what it was held by.
+ */
+export function expectNothingOpen(outcome: Outcome): void {
+  expect(outcome.output).not.toMatch(/did not exit|open handle|worker held by/i)
 }
 
 /** Nothing of testdb's on the project's server but sealed templates and clean databases that nobody holds. */
