@@ -7,7 +7,7 @@
 import { writeFileSync } from 'node:fs'
 import { describe, ENTRIES, type Entry, EVERYTHING, NODES, nameOf, PAIRS, SETS } from './entries.ts'
 import { installNode, installSet, openStore } from './store.ts'
-import { runSuite, together } from './suites.ts'
+import { type Machine, runSuite, together } from './suites.ts'
 
 interface Row {
   readonly name: string
@@ -29,8 +29,7 @@ if (unknown.length > 0) {
 
 const store = await openStore()
 const installed = installInTurn()
-const rows: Row[] = []
-for (const entry of chosen) rows.push(await runEntry(entry))
+const rows = await runInLanes()
 printTable(rows)
 const [passed, failed] = [sum('passed'), sum('failed')]
 if (process.env.TESTDB_MATRIX_REPORT) {
@@ -42,7 +41,7 @@ if (process.env.TESTDB_MATRIX_REPORT) {
 process.exitCode = failed > 0 ? 1 : 0
 
 /** One after the other, ahead of the tests: to install is to wait for the network. */
-function installInTurn(): ReadonlyMap<Entry, Promise<Parameters<typeof runSuite>[1]>> {
+function installInTurn(): ReadonlyMap<Entry, Promise<Machine>> {
   let last: Promise<unknown> = Promise.resolve()
   return new Map(
     chosen.map((entry) => {
@@ -57,23 +56,40 @@ function installInTurn(): ReadonlyMap<Entry, Promise<Parameters<typeof runSuite>
   )
 }
 
+/**
+ * Two at a time, as most suites here are one file that waits for runners: one at a time leaves a third of two processors
+ * idle. Never two in one home: each looks for what the other has left behind.
+ */
+async function runInLanes(): Promise<Row[]> {
+  const homes = [...new Set(chosen.map(({ set }) => set))].values()
+  const done = new Map<Entry, Row>()
+  const lane = async (): Promise<void> => {
+    for (const set of homes) {
+      for (const entry of chosen.filter((one) => one.set === set)) done.set(entry, await runEntry(entry))
+    }
+  }
+  await Promise.all([lane(), lane()])
+  return chosen.flatMap((entry) => done.get(entry) ?? [])
+}
+
 async function runEntry(entry: Entry): Promise<Row> {
   const name = nameOf(entry)
+  // Printed in one piece, as another entry runs beside it.
+  const lines = [`${name}: ${describe(entry)}`]
   const startedAt = performance.now()
   const seconds = (since = startedAt): number => Math.round((performance.now() - since) / 1000)
-  console.log(`\n${name}: ${describe(entry)}`)
   let row = { name, passed: 0, failed: 0, skipped: 0 }
   try {
     const place = await installed.get(entry)
     if (!place) throw new Error('bug: not installed')
-    console.log(`  installed (${seconds()} s)`)
+    lines.push(`  installed (${seconds()} s)`)
     for (const suite of together(entry.suites)) {
       const since = performance.now()
-      const outcome = await runSuite(suite, place)
+      const outcome = await runSuite(suite, name, place)
       const what = `${suite.projects.join(', ')}${suite.files.length > 0 ? ` (${suite.files.join(' ')})` : ''}`
-      if (outcome.output !== '') console.log(outcome.output)
-      console.log(`  ${what}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds(since)} s)`)
-      for (const test of outcome.skipped) console.log(`  SKIPPED: ${test}`)
+      if (outcome.output !== '') lines.push(outcome.output)
+      lines.push(`  ${what}: ${outcome.passed} passed, ${outcome.failed} failed (${seconds(since)} s)`)
+      for (const test of outcome.skipped) lines.push(`  SKIPPED: ${test}`)
       row = {
         name,
         passed: row.passed + outcome.passed,
@@ -83,9 +99,10 @@ async function runEntry(entry: Entry): Promise<Row> {
     }
   } catch (error) {
     // What can not be installed is not supported: that is a failure and nothing to skip.
-    console.error(`  ${name} FAILED: ${error instanceof Error ? error.message : error}`)
+    lines.push(`  ${name} FAILED: ${error instanceof Error ? error.message : error}`)
     row = { ...row, failed: row.failed + 1 }
   }
+  console.log(`\n${lines.join('\n')}`)
   return { ...row, seconds: seconds() }
 }
 

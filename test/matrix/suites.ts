@@ -45,11 +45,16 @@ export function together(names: readonly SuiteName[]): Suite[] {
   return [...groups.values()]
 }
 
-export async function runSuite({ projects, files }: Suite, { nodeBin, home }: Machine): Promise<Outcome> {
+/** `entry`: its name, as those of several entries run at the same time. */
+export async function runSuite(
+  { projects, files }: Suite,
+  entry: string,
+  { nodeBin, home }: Machine,
+): Promise<Outcome> {
   // Not in the home: its path would be in the command line of this process, and what lives there is ended.
   const folder = path.join(path.dirname(home), 'reports')
   await mkdir(folder, { recursive: true })
-  const report = path.join(folder, `${projects.join('-')}.json`)
+  const report = path.join(folder, `${entry}-${projects.join('-')}.json`)
   await rm(report, { force: true })
   const result = await execa(
     path.join(nodeBin, 'node'),
