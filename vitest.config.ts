@@ -23,7 +23,7 @@ const containers = ['test/containers/**/*.test.ts']
 // Needs a browser: `npm run test:page`.
 const page = ['test/page/**/*.test.ts']
 const pg = ['test/**/*.pg.test.ts']
-const globalSetup = ['test/helpers/global-server.ts']
+const globalSetup = ['test/helpers/global-server.ts', 'test/helpers/global-build.ts']
 
 // The suffix tells a test's cost: `.test.ts` does no I/O, `.pg.test.ts` needs a real server, `.crash.test.ts` kills
 // real processes, `e2e/` runs real runners on the installed tarball.
@@ -66,7 +66,13 @@ export default defineConfig({
       { test: { name: 'page', include: page, exclude: leftOut, testTimeout: 180_000, hookTimeout: 120_000 } },
       {
         // Needs an engine: `npm run test:containers` looks for one, or starts one.
-        test: { name: 'containers', include: containers, testTimeout: 180_000, hookTimeout: 180_000 },
+        test: {
+          name: 'containers',
+          include: containers,
+          globalSetup: ['test/helpers/global-build.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
       },
       {
         test: {

@@ -5,8 +5,8 @@ import { chmod, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { embeddedStatus, stopEmbedded } from '../../src/server/embedded/index.ts'
+import { builtFile } from '../helpers/built.ts'
 import { type ProjectFolder, projectFolder } from '../helpers/project-folder.ts'
-import { buildCli } from './cli-build.ts'
 
 export interface Result {
   readonly code: number | null
@@ -48,7 +48,7 @@ export const PROJECT = {
 }
 
 export async function openCliLab(): Promise<CliLab> {
-  const built = await buildCli()
+  const file = builtFile('cli')
   const root = await realpath(await mkdtemp(path.join(tmpdir(), 'testdb-cli-')))
   // Postgres runs as another user when we are root.
   await chmod(root, 0o755)
@@ -57,10 +57,10 @@ export async function openCliLab(): Promise<CliLab> {
   const living = new Set<ChildProcess>()
 
   const lab: CliLab = {
-    file: built.file,
+    file,
     cacheDir,
     start(args, { cwd = root, env = {} } = {}) {
-      const child = spawn(process.execPath, [built.file, ...args], {
+      const child = spawn(process.execPath, [file, ...args], {
         cwd,
         env: { ...cleanEnvironment(), TESTDB_CACHE_DIR: cacheDir, ...env },
         stdio: 'pipe',
@@ -90,7 +90,6 @@ export async function openCliLab(): Promise<CliLab> {
       for (const { dataDir } of servers) await removeMemory(dataDir)
       for (const project of projects) project[Symbol.dispose]()
       await rm(root, { recursive: true, force: true })
-      await built.remove()
     },
   }
   return lab

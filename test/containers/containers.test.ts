@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { copyBuilt } from '../helpers/built.ts'
 import { isAlive, withAdmin } from '../helpers/embedded.ts'
-import { copyEmbedded } from '../helpers/embedded-build.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { errorOf, eventually } from '../helpers/wait.ts'
 import { answerOf, type ContainerLab, docker, folderOf, kill, missing, openContainerLab } from './lab.ts'
@@ -104,7 +104,7 @@ describe.skipIf(missing !== undefined).concurrent('a container', () => {
   test('its supervisor is killed before anybody can find it: the next start takes the container by its name', async () => {
     await using stop = await stopAt('supervisor.postmasterUp')
     const options = lab.options()
-    const starter = lab.spawn(options, { build: await copyEmbedded(lab.built, stop) })
+    const starter = lab.spawn(options, { build: await copyBuilt(stop) })
     const supervisor = await stop.reached(120_000)
     const before = await lab.containers(options)
     await kill(starter)

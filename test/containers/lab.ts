@@ -7,8 +7,8 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import type { Server } from '../../src/server/server.ts'
 import type { ContainerOptions } from '../../src/server/testcontainers/index.ts'
+import { builtFile } from '../helpers/built.ts'
 import type { ActorMessage } from '../helpers/embedded.ts'
-import { buildEmbedded } from '../helpers/embedded-build.ts'
 
 /** Set by with-engine.sh, which has found an engine. */
 export const IMAGE = process.env.TESTDB_CONTAINER_IMAGE || undefined
@@ -26,8 +26,6 @@ type Module = typeof import('../../src/server/testcontainers/index.ts')
 type Options = ContainerOptions & { readonly cacheDir: string; readonly image: string }
 
 export interface ContainerLab {
-  /** Folder of the build. */
-  readonly built: string
   readonly module: Module
   /** Options with a cache of their own. */
   options(more?: Partial<ContainerOptions>): Options
@@ -42,13 +40,11 @@ const root = path.resolve(import.meta.dirname, '../..')
 const actor = path.join(import.meta.dirname, 'actor.mjs')
 
 export async function openContainerLab(): Promise<ContainerLab> {
-  const built = await buildEmbedded()
-  const module = (await import(path.join(built, 'containers.mjs'))) as Module
+  const module = (await import(builtFile('containers'))) as Module
   const home = mkdtempSync(path.join(tmpdir(), 'testdb containers '))
   const used: Options[] = []
   const actors: ChildProcess[] = []
   return {
-    built,
     module,
     options(more = {}) {
       const cacheDir = path.join(home, `cache-${used.length}`)
@@ -56,8 +52,8 @@ export async function openContainerLab(): Promise<ContainerLab> {
       used.push(options)
       return options
     },
-    spawn(options, { build = built, env = {} } = {}) {
-      const child = spawn(process.execPath, [actor, path.join(build, 'containers.mjs'), JSON.stringify(options)], {
+    spawn(options, { build, env = {} } = {}) {
+      const child = spawn(process.execPath, [actor, builtFile('containers', build), JSON.stringify(options)], {
         env: { ...process.env, ...env },
         stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       })
@@ -74,7 +70,6 @@ export async function openContainerLab(): Promise<ContainerLab> {
       for (const child of actors) child.kill('SIGKILL')
       await Promise.all(used.map((options) => module.stopContainer(options)))
       rmSync(home, { recursive: true, force: true })
-      rmSync(built, { recursive: true, force: true })
     },
   }
 }

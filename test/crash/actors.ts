@@ -1,13 +1,9 @@
 /** Real processes for the crash table: each starts a run with the real code, and says how it ended. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import { build } from 'tsdown'
 import type { TestDbConfig } from '../../src/config/config.ts'
+import { builtFile } from '../helpers/built.ts'
 import { within } from '../helpers/wait.ts'
-
-const root = resolve(import.meta.dirname, '../..')
 
 export interface ActorInput {
   /** The project's folder. */
@@ -36,35 +32,15 @@ export interface Actor extends AsyncDisposable {
   ended(): Promise<Ending>
 }
 
-export interface Actors extends Disposable {
-  /** A process that starts a run in the place and ends it at once; `env` says where it is to be stopped. */
-  spawn(
-    place: { readonly project: { readonly root: string }; readonly options: TestDbConfig },
-    how?: { readonly handleSigterm: boolean },
-    env?: Readonly<Record<string, string>>,
-  ): Actor
-}
-
-/** Bundles the script once: a process then starts in a fifth of a second instead of one and a half. */
-export async function prepareActors(): Promise<Actors> {
-  // Below the package, so that its dependencies are found.
-  const folder = join(root, 'node_modules', '.cache', 'testdb-tests', `crash-${process.pid}`)
-  await build({
-    config: false,
-    cwd: root,
-    entry: { actor: join(import.meta.dirname, 'actor-main.ts') },
-    ...{ format: 'esm', platform: 'node', outDir: folder, clean: true, dts: false, logLevel: 'silent' },
-  })
-  return {
-    spawn: ({ project, options }, how = { handleSigterm: false }, env = {}) =>
-      spawnActor(join(folder, 'actor.mjs'), { root: project.root, options, ...how }, env),
-    [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
-  }
-}
-
-function spawnActor(file: string, input: ActorInput, env: Readonly<Record<string, string>>): Actor {
-  const child = spawn(process.execPath, [file, JSON.stringify(input)], {
-    ...{ cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe', 'ipc'] },
+/** A process that starts a run in the place and ends it at once; `env` says where it is to be stopped. */
+export function spawnActor(
+  place: { readonly project: { readonly root: string }; readonly options: TestDbConfig },
+  how: { readonly handleSigterm: boolean } = { handleSigterm: false },
+  env: Readonly<Record<string, string>> = {},
+): Actor {
+  const input: ActorInput = { root: place.project.root, options: place.options, ...how }
+  const child = spawn(process.execPath, [builtFile('actor-main'), JSON.stringify(input)], {
+    ...{ env: { ...process.env, ...env }, stdio: ['ignore', 'inherit', 'pipe', 'ipc'] },
   })
   const said: string[] = []
   let stderr = ''

@@ -5,6 +5,7 @@ import { Session } from '../../src/postgres/index.ts'
 import { ways } from '../helpers/effort.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
+import { spawnActor } from './actors.ts'
 import { Place } from './place.ts'
 import { NEXT_RUN_MS, type Stage } from './rows.ts'
 import { prepareStage } from './stage.ts'
@@ -26,7 +27,7 @@ describe('a run at run.waitsForConnections', () => {
     const others = await place.backends()
 
     await using stop = await stopAt('run.waitsForConnections')
-    await using victim = stage.actors.spawn(place, { handleSigterm: how === 'SIGTERM' }, stop.env)
+    await using victim = spawnActor(place, { handleSigterm: how === 'SIGTERM' }, stop.env)
     expect(await stop.reached()).toBe(victim.pid)
     const sessions = (await place.backends()).filter((pid) => !others.includes(pid))
     const behind = place.run()

@@ -3,12 +3,12 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { build } from 'tsdown'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { RunContext } from '../../src/databases/context.ts'
 import type { Step } from '../../src/steps.ts'
 import { RETENTION, sweep } from '../../src/templates/sweep.ts'
+import { builtFile } from '../helpers/built.ts'
 import { ways } from '../helpers/effort.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { type Snapshot, snapshotDatabase } from '../helpers/snapshot.ts'
@@ -16,9 +16,6 @@ import { stopAt } from '../helpers/stop-at.ts'
 import { within } from '../helpers/wait.ts'
 import { type Template, type TestRun, World } from '../helpers/world.ts'
 import type { WorkerInput } from './worker-actor.ts'
-
-const root = resolve(import.meta.dirname, '../..')
-const actors = join(root, 'node_modules', '.cache', 'testdb-tests', `workers-${process.pid}`)
 
 /** A worker that comes after a dead one finds or makes a database within this (ms); it takes some 50 on a quiet machine. */
 const NEXT_WORKER_MS = 5_000
@@ -37,11 +34,6 @@ let world: World
 let template: Template
 let clean: Snapshot
 beforeAll(async () => {
-  await build({
-    ...{ config: false, cwd: root, outDir: actors, clean: true, dts: false, logLevel: 'silent' },
-    entry: { worker: join(import.meta.dirname, 'worker-actor.ts') },
-    ...{ format: 'esm', platform: 'node' },
-  })
   server = await startPrivatePostgres()
   world = await World.create(server.admin)
   const run = await world.run()
@@ -55,7 +47,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await world?.close()
   await server?.stop()
-  await rm(actors, { recursive: true, force: true })
 })
 
 type How = 'SIGKILL' | 'SIGTERM' | 'cut'
@@ -122,8 +113,8 @@ async function playIn(context: RunContext, row: Row, how: How): Promise<void> {
     ...{ context, slot: '1', sql: row.twice ? 'select 1' : DIRTY },
     ...{ twice: row.twice === true, replace: row.replace === true },
   }
-  const child = spawn(process.execPath, [join(actors, 'worker.mjs'), JSON.stringify(input)], {
-    ...{ cwd: root, env: { ...process.env, ...stop.env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+  const child = spawn(process.execPath, [builtFile('worker-actor'), JSON.stringify(input)], {
+    ...{ env: { ...process.env, ...stop.env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
   })
   let said = ''
   child.on('message', (message) => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { acquireDatabase } from '../../src/acquire.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { collect, errorOf, eventually, within } from '../helpers/wait.ts'
+import { spawnActor } from './actors.ts'
 import { Place } from './place.ts'
 import { crash, type Restarted, restart } from './restart.ts'
 import { NEXT_RUN_MS, type Stage } from './rows.ts'
@@ -36,7 +37,7 @@ describe.each(OUTAGES)('%s', (_what, happens) => {
   test('while a leader migrates and a follower waits: each has one clear error, and the next run works', async () => {
     await using place = await Place.create(stage.server)
     await using stop = await stopAt('build.migrating', { skip: 1 })
-    await using leader = stage.actors.spawn(place, undefined, stop.env)
+    await using leader = spawnActor(place, undefined, stop.env)
     await stop.reached()
     using waiting = collect('leader.waiting')
     const following = errorOf(place.run())
@@ -77,7 +78,7 @@ test('the server crashes after the seal: the template has lost its unlogged rows
 test('a leader stands still for longer than any check: it stays the leader, and seals when it goes on', async () => {
   await using place = await Place.create(stage.server)
   await using stop = await stopAt('build.migrating')
-  await using leader = stage.actors.spawn(place, undefined, stop.env)
+  await using leader = spawnActor(place, undefined, stop.env)
   await stop.reached()
   process.kill(leader.pid, 'SIGSTOP')
   try {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { sweep } from '../../src/templates/sweep.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { collect, eventually, within } from '../helpers/wait.ts'
+import { spawnActor } from './actors.ts'
 import { Place } from './place.ts'
 import { NEXT_RUN_MS, type Stage, TAKEOVER_MS } from './rows.ts'
 import { prepareStage } from './stage.ts'
@@ -30,7 +31,7 @@ async function expectGood(place: Place, name: string): Promise<void> {
 test('notifications never arrive: a follower sees the seal at its next look', async () => {
   await using place = await Place.create(stage.server)
   await using stop = await stopAt('build.migrating')
-  await using leader = stage.actors.spawn(place, undefined, stop.env)
+  await using leader = spawnActor(place, undefined, stop.env)
   await stop.reached()
   await place.rows('drop trigger notify_state on testdb.templates')
   using waiting = collect('leader.waiting')
@@ -49,7 +50,7 @@ test('notifications never arrive: a follower sees the seal at its next look', as
 test('the row of a template is deleted while it is built: the leader says so, and the next run takes what it has sealed', async () => {
   await using place = await Place.create(stage.server)
   await using stop = await stopAt('build.seeded')
-  await using leader = stage.actors.spawn(place, undefined, stop.env)
+  await using leader = spawnActor(place, undefined, stop.env)
   await stop.reached()
   await place.rows('delete from testdb.templates')
   await stop.resume()
@@ -60,7 +61,7 @@ test('the row of a template is deleted while it is built: the leader says so, an
 test('the row of a template is deleted while it is built, and another run builds it too: one of both is sealed', async () => {
   await using place = await Place.create(stage.server)
   await using stop = await stopAt('build.equipped')
-  await using leader = stage.actors.spawn(place, undefined, stop.env)
+  await using leader = spawnActor(place, undefined, stop.env)
   await stop.reached()
   await place.rows('delete from testdb.templates')
   const name = await nextRun(place)
@@ -74,7 +75,7 @@ test('the row of a template is deleted while it is built, and another run builds
 test('the registry is dropped while a template is built: the leader says so and leaves nothing, and the next run works', async () => {
   await using place = await Place.create(stage.server)
   await using stop = await stopAt('build.migrated')
-  await using leader = stage.actors.spawn(place, undefined, stop.env)
+  await using leader = spawnActor(place, undefined, stop.env)
   await stop.reached()
   await place.rows('drop schema testdb cascade')
   await stop.resume()
@@ -141,7 +142,7 @@ test('two runs with two hashes in flight: neither drops the template of the othe
 test('the clock steps by a day while a follower waits: it goes on waiting, and gets the template', async () => {
   await using place = await Place.create(stage.server)
   await using stop = await stopAt('build.migrating')
-  await using leader = stage.actors.spawn(place, undefined, stop.env)
+  await using leader = spawnActor(place, undefined, stop.env)
   await stop.reached()
   using waiting = collect('leader.waiting')
   const following = place.run()

@@ -6,7 +6,7 @@ import type { Step } from '../../src/steps.ts'
 import type { Run } from '../../src/testdb.ts'
 import { type StopPoint, stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
-import type { Actor, Actors } from './actors.ts'
+import { type Actor, spawnActor } from './actors.ts'
 import type { Content } from './content.ts'
 import { Place } from './place.ts'
 
@@ -42,7 +42,6 @@ export const NEXT_RUN_MS = 10_000
 
 export interface Stage {
   readonly server: ConnectionTarget
-  readonly actors: Actors
   /** The content of a template whose build nobody disturbed. */
   readonly undisturbed: Content
 }
@@ -51,7 +50,7 @@ export async function playRow(stage: Stage, row: Row, how: How): Promise<void> {
   await using place = await Place.create(stage.server)
   await row.prepare?.(place)
   await using stop = await stopAt(row.step, { skip: row.skip ?? 0 })
-  await using victim = stage.actors.spawn(place, { handleSigterm: how === 'SIGTERM' }, stop.env)
+  await using victim = spawnActor(place, { handleSigterm: how === 'SIGTERM' }, stop.env)
   expect(await stop.reached()).toBe(victim.pid)
   expect(await place.state()).toBe(row.left)
   const sessions = await place.backends(row.only)

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ways } from '../helpers/effort.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
+import { spawnActor } from './actors.ts'
 import { Place } from './place.ts'
 import { HOW, NEXT_RUN_MS, playRow, type Row, type Stage } from './rows.ts'
 import { prepareStage } from './stage.ts'
@@ -29,11 +30,11 @@ describe('a follower at build.waiting', () => {
   test.each(ways(['SIGKILL', 'SIGTERM', 'cut'] as const))('%s', async (how) => {
     await using place = await Place.create(stage.server)
     await using leading = await stopAt('build.migrating')
-    await using leader = stage.actors.spawn(place, undefined, leading.env)
+    await using leader = spawnActor(place, undefined, leading.env)
     await leading.reached()
     const leaders = await place.backends()
     await using waiting = await stopAt('build.waiting')
-    await using follower = stage.actors.spawn(place, { handleSigterm: how === 'SIGTERM' }, waiting.env)
+    await using follower = spawnActor(place, { handleSigterm: how === 'SIGTERM' }, waiting.env)
     expect(await waiting.reached()).toBe(follower.pid)
 
     if (how === 'cut') await place.cut((await place.backends()).filter((pid) => !leaders.includes(pid)))

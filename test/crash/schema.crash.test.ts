@@ -1,35 +1,22 @@
 /** `isolation: 'schema'`: a run or a worker dies, or loses its connections, at each of its steps (docs/design/crash-table.md). */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rm } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
-import { build } from 'tsdown'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Step } from '../../src/steps.ts'
+import { builtFile } from '../helpers/built.ts'
 import { isShort } from '../helpers/effort.ts'
 import { stopAt } from '../helpers/stop-at.ts'
 import { eventually, within } from '../helpers/wait.ts'
 import { contentOf, FILES, SchemaLab, type SchemaPlace } from '../schemas/lab.ts'
-import { type Actors, prepareActors } from './actors.ts'
+import { spawnActor } from './actors.ts'
 import type { WorkerInput } from './worker-actor.ts'
 
-const root = resolve(import.meta.dirname, '../..')
-const workers = join(root, 'node_modules', '.cache', 'testdb-tests', `schemas-${process.pid}`)
-
 let lab: SchemaLab
-let actors: Actors
 beforeAll(async () => {
-  await build({
-    ...{ config: false, cwd: root, outDir: workers, clean: true, dts: false, logLevel: 'silent' },
-    entry: { worker: join(import.meta.dirname, 'worker-actor.ts') },
-    ...{ format: 'esm', platform: 'node' },
-  })
-  ;[actors, lab] = await Promise.all([prepareActors(), SchemaLab.start()])
+  lab = await SchemaLab.start()
 })
 afterAll(async () => {
-  actors?.[Symbol.dispose]()
   await lab?.[Symbol.asyncDispose]()
-  await rm(workers, { recursive: true, force: true })
 })
 
 const MIGRATED = {
@@ -71,7 +58,7 @@ describe.each(RUNS)('the run at $step', (row) => {
     }
     {
       await using stop = await stopAt(row.step)
-      await using actor = actors.spawn(place, { handleSigterm: false }, stop.env)
+      await using actor = spawnActor(place, { handleSigterm: false }, stop.env)
       expect(await stop.reached()).toBe(actor.pid)
       if (how === 'SIGKILL') actor.kill('SIGKILL')
       else {
@@ -138,8 +125,8 @@ describe.each(WORKERS)('the worker at $step', ({ step, replace = false, cut: exp
     const own = await place.ask<{ pid: number }>(`select pid from pg_stat_activity where datname = current_database()`)
     const input: WorkerInput = { context: run.context, slot: '1', sql: DIRTY, twice: false, replace }
     await using stop = await stopAt(step)
-    const child = spawn(process.execPath, [join(workers, 'worker.mjs'), JSON.stringify(input)], {
-      ...{ cwd: root, env: { ...process.env, ...stop.env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+    const child = spawn(process.execPath, [builtFile('worker-actor'), JSON.stringify(input)], {
+      ...{ env: { ...process.env, ...stop.env }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
     })
     await play(child, async (said, end) => {
       expect(await stop.reached()).toBe(child.pid)

@@ -1,17 +1,15 @@
 /** What a crash test file needs once: a server that nobody else uses, processes to kill, and the content to compare with. */
 import type { ConnectionTarget } from '../../src/postgres/index.ts'
 import { startPrivatePostgres } from '../helpers/private-postgres.ts'
-import { prepareActors } from './actors.ts'
 import type { Content } from './content.ts'
 import { Place } from './place.ts'
 import type { Stage } from './rows.ts'
 
 export async function prepareStage(): Promise<Stage & AsyncDisposable> {
-  const [actors, server] = await Promise.all([prepareActors(), startPrivatePostgres()])
+  const server = await startPrivatePostgres()
   return {
-    ...{ actors, server: server.admin, undisturbed: await undisturbed(server.admin) },
+    ...{ server: server.admin, undisturbed: await undisturbed(server.admin) },
     async [Symbol.asyncDispose]() {
-      actors[Symbol.dispose]()
       await server.stop()
     },
   }

@@ -1,4 +1,4 @@
-/** What actors do (see actor.ts): `node --import jiti/register actor-scripts.ts <script> <input as JSON>`. */
+/** What actors do (see actor.ts): `node actor-scripts.mjs <script> <input as JSON>`. */
 import { once } from 'node:events'
 import { acquireDatabase } from '../../src/acquire.ts'
 import {

@@ -1,10 +1,8 @@
 /** Real processes that act on the core and can be killed: `spawnActor('hold', …)` runs `actor-scripts.ts`. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { join } from 'node:path'
+import { builtFile } from './built.ts'
 import { within } from './wait.ts'
-
-const root = join(import.meta.dirname, '../..')
 
 export interface Actor {
   readonly process: ChildProcess
@@ -18,9 +16,7 @@ export interface Actor {
 }
 
 export function spawnActor(script: string, input: unknown): Actor {
-  const file = join(import.meta.dirname, 'actor-scripts.ts')
-  const child = spawn(process.execPath, ['--import', 'jiti/register', file, script, JSON.stringify(input)], {
-    cwd: root,
+  const child = spawn(process.execPath, [builtFile('actor-scripts'), script, JSON.stringify(input)], {
     stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
   })
   let stderr = ''

@@ -11,8 +11,8 @@ import { chooseAccount } from '../../src/server/embedded/account.ts'
 import { layoutOf, passThrough, shortHash } from '../../src/server/embedded/locations.ts'
 import type { Server } from '../../src/server/server.ts'
 import type { Step } from '../../src/steps.ts'
+import { builtFile, copyBuilt } from './built.ts'
 import { type ActorMessage, eventually, isAlive, type Lab, type Module, outcomeOf, withAdmin } from './embedded.ts'
-import { copyEmbedded } from './embedded-build.ts'
 import { binaries, CLUSTER } from './packages.ts'
 import { type StopPoint, stopAt } from './stop-at.ts'
 
@@ -58,8 +58,8 @@ export async function hasTable(server: Server): Promise<boolean> {
 /** `sound` is where to copy the data from; without it the first start makes a new cluster. */
 export async function openRow(lab: Lab, step: Step, sound?: string): Promise<Row> {
   const stop = await stopAt(step)
-  const build = await copyEmbedded(lab.built, step.startsWith('boot.') ? undefined : stop)
-  const { startEmbedded, stopEmbedded } = (await import(path.join(build, 'embedded.mjs'))) as Module
+  const build = await copyBuilt(step.startsWith('boot.') ? undefined : stop)
+  const { startEmbedded, stopEmbedded } = (await import(builtFile('embedded', build))) as Module
   const options = lab.options()
   const layout = layoutOf(options.cacheDir, binaries.major)
   if (sound !== undefined) await copyData(sound, options.cacheDir)

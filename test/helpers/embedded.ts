@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Session } from '../../src/postgres/index.ts'
 import type { EmbeddedOptions, EmbeddedStatus } from '../../src/server/embedded/index.ts'
 import type { Server } from '../../src/server/server.ts'
-import { buildEmbedded } from './embedded-build.ts'
+import { builtFile } from './built.ts'
 import { fromPackages, packagesRoot } from './packages.ts'
 import type { StopPoint } from './stop-at.ts'
 
@@ -46,8 +46,6 @@ export interface Lab {
   /** A folder that everybody may enter; its name has a space. */
   readonly root: string
   readonly module: Module
-  /** Folder of the build. */
-  readonly built: string
   /** Options with a cache of their own; `more` wins. */
   options(more?: Partial<EmbeddedOptions>): EmbeddedOptions & { cacheDir: string }
   /** A project with its own copy of the binaries. */
@@ -61,8 +59,7 @@ export interface Lab {
 }
 
 export async function openLab(): Promise<Lab> {
-  const built = await buildEmbedded()
-  const module = (await import(path.join(built, 'embedded.mjs'))) as Module
+  const module = (await import(builtFile('embedded'))) as Module
   const root = await realpath(await mkdtemp('/tmp/testdb lab '))
   await chmod(root, 0o755)
   const used: { options: EmbeddedOptions; how: ActorOptions }[] = []
@@ -71,7 +68,6 @@ export async function openLab(): Promise<Lab> {
   const lab: Lab = {
     root,
     module,
-    built,
     options(more = {}) {
       caches += 1
       const options = { projectRoot: packagesRoot, storage: 'disk', idleMs: 60_000, ...more } as const
@@ -102,9 +98,9 @@ export async function openLab(): Promise<Lab> {
       return status
     },
     spawn(options, how = {}) {
-      const { uid, env, call = 'startEmbedded', build = built, stop, before = '', within = [] } = how
+      const { uid, env, call = 'startEmbedded', build, stop, before = '', within = [] } = how
       if (call === 'startEmbedded') used.push({ options, how: { ...(uid && { uid }), ...(env && { env }) } })
-      const command = [process.execPath, actor, path.join(build, 'embedded.mjs'), call, JSON.stringify(options)]
+      const command = [process.execPath, actor, builtFile('embedded', build), call, JSON.stringify(options)]
       const shell = ['sh', '-c', `${before} && exec "$@"`, 'sh']
       const [program = '', ...args] = [...within, ...(before === '' ? [] : shell), ...command]
       return spawn(program, args, {
@@ -131,7 +127,6 @@ export async function openLab(): Promise<Lab> {
         }
       }
       await rm(root, { recursive: true, force: true })
-      await rm(built, { recursive: true, force: true })
     },
   }
   return lab

@@ -68,6 +68,9 @@ const SETTINGS = {
   wal_level: 'minimal',
   max_wal_senders: '0',
   autovacuum: 'off',
+  // What a start has to write to, and these tests do not need.
+  shared_buffers: '32MB',
+  max_pred_locks_per_transaction: '10',
   // As the embedded server has it: a statement ends soon after its client.
   client_connection_check_interval: '500ms',
   // Nothing may stay in /dev/shm.

@@ -1,0 +1,87 @@
+/**
+ * Vitest's globalSetup for tests whose processes run without Vitest (actors, the command line, other users, the
+ * supervisor itself): all that they run is built once, `builtFile()` says where it is. Into a folder of its own: the
+ * tests need no `dist`, and a build of it meanwhile does not disturb them.
+ */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import path from 'node:path'
+import { build } from 'tsdown'
+import type { TestProject } from 'vitest/node'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    built: string
+  }
+}
+
+const root = path.resolve(import.meta.dirname, '../..')
+// Below the package, so that its dependencies and its package.json are found.
+const cache = path.join(root, 'node_modules', '.cache', 'testdb-tests')
+const from = (entries: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, path.join(root, file)]))
+
+const NEEDED = /\.pg\.test\.ts$|\.crash\.test\.ts$|\/test\/(cli|server|containers)\//
+
+// Each project loads this file for itself.
+const SHARED = Symbol.for('testdb.test.built')
+const store = globalThis as { [SHARED]?: { folder: Promise<string>; users: number } | undefined }
+
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  // Not in the types; without it everything is built for every test.
+  const { filenamePattern } = project.vitest as { filenamePattern?: string[] | undefined }
+  const { testFiles } = await project.globTestFiles(filenamePattern)
+  if (!testFiles.some((file) => NEEDED.test(file))) return undefined
+  store[SHARED] ??= { folder: buildAll(), users: 0 }
+  const shared = store[SHARED]
+  shared.users += 1
+  project.provide('built', await shared.folder)
+  return async () => {
+    shared.users -= 1
+    if (shared.users > 0) return
+    store[SHARED] = undefined
+    rmSync(await shared.folder, { recursive: true, force: true })
+  }
+}
+
+async function buildAll(): Promise<string> {
+  removeOfTheDead()
+  const outDir = path.join(cache, `built-${process.pid}`)
+  await build({
+    config: false,
+    cwd: root,
+    entry: from({
+      cli: 'src/cli/main.ts',
+      supervisor: 'src/server/supervisor.ts',
+      embedded: 'src/server/embedded/index.ts',
+      containers: 'src/server/testcontainers/index.ts',
+      'actor-scripts': 'test/helpers/actor-scripts.ts',
+      'actor-main': 'test/crash/actor-main.ts',
+      'worker-actor': 'test/crash/worker-actor.ts',
+    }),
+    format: 'esm',
+    platform: 'node',
+    target: 'node20.19',
+    outDir,
+    clean: true,
+    dts: false,
+    logLevel: 'silent',
+  })
+  return outDir
+}
+
+/** What runs that were killed have left behind. */
+function removeOfTheDead(): void {
+  mkdirSync(cache, { recursive: true })
+  for (const name of readdirSync(cache)) {
+    const pid = /^built-(\d+)$/.exec(name)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(path.join(cache, name), { recursive: true, force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
