@@ -114,6 +114,13 @@ begin
   return null;
 end $put_back$;
 
+-- For the planner a table without rows that was never vacuumed may be as large as ten pages, and one that was is empty: a plan that a
+-- session keeps from then on reads the whole table, however many rows a test adds. A clone has the former.
+create function testdb.as_never_vacuumed() returns void language sql set search_path = pg_catalog as $never$
+  update pg_class c set relpages = 0, reltuples = -1 from testdb.tables t
+   where c.oid = t.rel and t.copy is null and c.reltuples = 0
+$never$;
+
 -- Puts back the rows of a materialized view that its query would not give now. Only a refresh may write to it, and that asks the
 -- query; so it is a table until this is done. Nobody else sees that, and a failure undoes it.
 create function testdb.put_back_view(view oid, copy text) returns void language plpgsql as $put_back_view$
