@@ -72,7 +72,17 @@ const KNOWN = [
 
 /** @throws TESTDB_CONFIG_INVALID */
 export function readTriggerOptions(options: NotifyTriggerOptions): TriggerSettings {
-  const { table, schema, channel = table, on = ['insert'], payload = 'key', key, pool, retryMs = 30_000 } = options
+  const {
+    table,
+    schema,
+    channel = table,
+    on = ['insert'],
+    payload = 'key',
+    key,
+    pool,
+    retryMs = 30_000,
+    onError,
+  } = options
   const problems = Object.keys(options)
     .filter((name) => !KNOWN.includes(name))
     .map((name) => `${name}: unknown option; accepted: ${KNOWN.join(', ')}`)
@@ -92,6 +102,7 @@ export function readTriggerOptions(options: NotifyTriggerOptions): TriggerSettin
   check('payload', "'none', 'key' or 'row'", payload, PAYLOADS.includes(payload))
   if (key !== undefined) check('key', 'a list of columns', key, isListOf(key, isName))
   check('retryMs', 'an integer from 1 (ms)', retryMs, Number.isInteger(retryMs) && retryMs >= 1)
+  if (onError !== undefined) check('onError', 'a function', onError, typeof onError === 'function')
   if (pool !== undefined) check('pool', 'a pg.Pool', pool, typeof pool?.connect === 'function')
   if (problems.length > 0) throw invalidOptions('installNotifyTrigger', problems, 'docs/notify.md')
   const { connectionString, applicationName } = options

@@ -15,6 +15,7 @@ interface Table {
   readonly oid: number
   readonly schema: string
   readonly primaryKey: readonly string[]
+  readonly columns: readonly string[]
 }
 
 /** Makes the trigger, or finds it as it should be and changes nothing. Throws what the server says, and why it can not be. */
@@ -51,7 +52,9 @@ async function findTable(ask: Ask, { table, schema }: TriggerSettings): Promise<
       `select c.oid::int8::float8 as oid, n.nspname as schema,
               array(select a.attname::text from pg_index i cross join unnest(i.indkey) with ordinality k(attnum, place)
                       join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-                     where i.indrelid = c.oid and i.indisprimary order by k.place) as "primaryKey"
+                     where i.indrelid = c.oid and i.indisprimary order by k.place) as "primaryKey",
+              array(select a.attname::text from pg_attribute a
+                     where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum) as columns
          from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = ${literal(name)}::regclass`,
     )
     return found as unknown as Table
@@ -70,11 +73,18 @@ async function isThere(ask: Ask, { oid }: Table, { name, body, mark }: Plan): Pr
   return rows.length > 0
 }
 
-function planOf(settings: TriggerSettings, { schema, primaryKey }: Table): Plan {
+function planOf(settings: TriggerSettings, { schema, primaryKey, columns }: Table): Plan {
   const { table, channel, events, payload } = settings
   const key = settings.key ?? primaryKey
   if (payload === 'key' && key.length === 0) {
     throw new Error(`the table ${qualified(schema, table)} has no primary key: give \`key\`, or \`payload: 'none'\``)
+  }
+  // Their values would be null in each payload, and nobody would be told.
+  const unknown = key.filter((column) => !columns.includes(column))
+  if (payload !== 'none' && unknown.length > 0) {
+    throw new Error(
+      `the table ${qualified(schema, table)} has no column ${unknown.join(', ')} for \`key\`; it has ${columns.join(', ')}`,
+    )
   }
   // One for each table and channel; the table's name is in it because a function's name is its schema's.
   const name = `notify_${slug(channel, 16)}_${digest(`${table} ${channel}`)}`

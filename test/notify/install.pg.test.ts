@@ -130,6 +130,11 @@ test('a table that comes later, without a key at first', async () => {
     'there is no table "Later"',
     `the table "public"."Later" has no primary key: give \`key\`, or \`payload: 'none'\``,
   ])
+  const early = installNotifyTrigger({ connectionString, table: 'Later', key: ['id', 'team'], retryMs: 20, onError })
+  await eventually('it is told', () => errors.length === 3)
+  expect(errors.pop()).toBe('the table "public"."Later" has no column team for `key`; it has id')
+  await session.query('alter table "Later" add column team int')
+  expect(await early.ready).toBe('installed')
   const never = installNotifyTrigger({ connectionString, schema: 'no', table: 'never', onError })
   await eventually('it is told', () => errors.length === 3)
   await never.close()
@@ -173,6 +178,7 @@ test('wrong options are told at once', () => {
     key: [],
     retryMs: 0,
     chanel: 'x',
+    onError: 'log',
   }
-  expect(() => installNotifyTrigger(wrong as never)).toThrow(/5 problems|6 problems/)
+  expect(() => installNotifyTrigger(wrong as never)).toThrow(/7 problems/)
 })
