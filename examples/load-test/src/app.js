@@ -27,12 +27,15 @@ const routes = {
   },
 }
 
+const GONE = { status: 499, body: {} }
+
 /** The HTTP API on services that the caller owns. */
 export function createApp(services) {
   return createServer(async (request, response) => {
     let answer
     try {
-      answer = await services.limit('requests', () => handle(services, request))
+      // Who has hung up while it waited needs no connection any more.
+      answer = await services.limit('requests', () => (request.socket.destroyed ? GONE : handle(services, request)))
     } catch (error) {
       answer = { status: 500, body: { error: error.message } }
     }
