@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config'
 // `reset`, are run by the matrix.
 const slow = [
   'test/e2e/{vitest,jest}.test.ts',
-  'test/e2e/{bad-input,blocks,budget,existing-server,failed,failures}.test.ts',
+  'test/e2e/{bad-input,blocks,budget,cache-restored,existing-server,failed,failures}.test.ts',
   'test/e2e/{not-disposable,pg-mem,refused,report,reset,rollback,scope,storm,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
   'test/e2e/collisions/{caches,checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',

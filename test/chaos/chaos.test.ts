@@ -21,7 +21,7 @@ import { planCampaign } from './plan.ts'
 import { signal, withTemporary } from './processes.ts'
 
 const wanted = process.env.TESTDB_CHAOS_PAIRS
-const pairs = Number(wanted ?? (isShort ? 8 : 15))
+const pairs = Number(wanted ?? (isShort ? 6 : 15))
 /** In the ordinary test run time is short, so a slow machine does fewer; who asks for a number gets it. */
 const budgetMs = wanted === undefined ? 25_000 : Number.POSITIVE_INFINITY
 const seed = Number(process.env.TESTDB_CHAOS_SEED ?? 1)

@@ -1,6 +1,6 @@
 /**
  * `.ci/run` has 20 minutes on two processors, so it sets TESTDB_TEST_ALL=0 and leaves out what vitest.config.ts lists, and here the
- * ways to die that end like another one. `npm test` leaves nothing out.
+ * ways to die that end like another one. Single files leave out more, and say what. `npm test` leaves nothing out.
  */
 export const isShort = process.env.TESTDB_TEST_ALL === '0'
 

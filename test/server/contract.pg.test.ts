@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { type ConnectionTarget, formatUrl, type Session, withSession } from '../../src/postgres/index.ts'
 import { connectUrl } from '../../src/server/url.ts'
+import { isShort } from '../helpers/effort.ts'
 import { openLab } from '../helpers/embedded.ts'
 import { findInstalled } from '../helpers/installed-postgres.ts'
 import { type PrivatePostgresOptions, startPrivatePostgres } from '../helpers/private-postgres.ts'
@@ -44,30 +45,33 @@ const role =
     return { user: 'app', password }
   }
 
-serverContract({
-  name: 'embedded',
-  can: SUPERUSER,
-  async start() {
-    const lab = await openLab()
-    const options = lab.options()
-    return { open: () => lab.module.startEmbedded(options), stop: () => lab.close() }
+/** The version matrix has these, so `.ci/run` leaves them to it. */
+const onEveryMajor: readonly ServerKind[] = [
+  {
+    name: 'embedded',
+    can: SUPERUSER,
+    async start() {
+      const lab = await openLab()
+      const options = lab.options()
+      return { open: () => lab.module.startEmbedded(options), stop: () => lab.close() }
+    },
   },
-})
+  {
+    name: 'by URL, as a role with CREATEDB',
+    can: OWNER,
+    start: () => byUrl(role('createdb'), { password: 'secret' }),
+  },
+  {
+    name: 'by URL, as a plain role',
+    can: PLAIN,
+    start: () => byUrl(role('')),
+  },
+]
+const inMatrix = process.env.TESTDB_TEST_PACKAGES !== undefined
+if (inMatrix || !isShort) for (const kind of onEveryMajor) serverContract(kind)
 
-serverContract({
-  name: 'by URL, as a role with CREATEDB',
-  can: OWNER,
-  start: () => byUrl(role('createdb'), { password: 'secret' }),
-})
-
-serverContract({
-  name: 'by URL, as a plain role',
-  can: PLAIN,
-  start: () => byUrl(role('')),
-})
-
-// The rest is the same on every major: the version matrix has the three above.
-if (process.env.TESTDB_TEST_PACKAGES === undefined) {
+// The rest is the same on every major.
+if (!inMatrix) {
   serverContract({ name: 'by URL, as a superuser', can: SUPERUSER, start: () => byUrl(async () => ({})) })
 
   serverContract({
@@ -97,12 +101,14 @@ if (process.env.TESTDB_TEST_PACKAGES === undefined) {
     }
   const pooler = PGBOUNCER === undefined ? 'PgBouncer is not installed (apt-get install pgbouncer)' : undefined
 
-  serverContract({
-    name: 'by URL, through PgBouncer in session mode, as a superuser',
-    missing: pooler,
-    can: SUPERUSER,
-    start: bounced(async () => ({}), ['postgres', 'testdb']),
-  })
+  if (!isShort) {
+    serverContract({
+      name: 'by URL, through PgBouncer in session mode, as a superuser',
+      missing: pooler,
+      can: SUPERUSER,
+      start: bounced(async () => ({}), ['postgres', 'testdb']),
+    })
+  }
 
   serverContract({
     name: 'by URL, through PgBouncer in session mode, as a role with CREATEDB',
@@ -116,16 +122,23 @@ if (process.env.TESTDB_TEST_PACKAGES === undefined) {
   const missing = installation ? undefined : 'no PostgreSQL is installed (apt-get install postgresql-15)'
   const there = installation ? { installation } : {}
   serverContract({
-    name: `${distribution}, as a superuser`,
-    missing,
-    can: SUPERUSER,
-    start: () => byUrl(async () => ({}), there),
-  })
-  serverContract({
     name: `${distribution}, as a role with CREATEDB`,
     missing,
     can: OWNER,
     start: () => byUrl(role('createdb'), { ...there, password: 'secret' }),
   })
-  serverContract({ name: `${distribution}, as a plain role`, missing, can: PLAIN, start: () => byUrl(role(''), there) })
+  if (!isShort) {
+    serverContract({
+      name: `${distribution}, as a superuser`,
+      missing,
+      can: SUPERUSER,
+      start: () => byUrl(async () => ({}), there),
+    })
+    serverContract({
+      name: `${distribution}, as a plain role`,
+      missing,
+      can: PLAIN,
+      start: () => byUrl(role(''), there),
+    })
+  }
 }
