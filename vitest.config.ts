@@ -6,13 +6,15 @@ import { defineConfig } from 'vitest/config'
 const slow = [
   'test/e2e/{vitest,jest}.test.ts',
   'test/e2e/{bad-input,blocks,budget,cache-restored,existing-server,failed,failures}.test.ts',
-  'test/e2e/{not-disposable,pg-mem,refused,report,reset,rollback,scope,storm,test-ends,watch}.test.ts',
+  'test/e2e/{named-databases,not-disposable,pg-mem,refused,report,reset,rollback}.test.ts',
+  'test/e2e/{schema,scope,shared,storm,test-ends,watch}.test.ts',
   'test/e2e/environment/*.test.ts',
   'test/e2e/collisions/{caches,checkouts,clean-up,foreign,monorepo,names,projects,runners}.test.ts',
   'test/server/embedded/{embedded,environment,memory,places}.pg.test.ts',
   'test/server/embedded/{embedded,login,machine}.crash.test.ts',
   'test/crash/schema.crash.test.ts',
   'test/databases/{attacked,spares}.pg.test.ts',
+  'test/templates/sweep.pg.test.ts',
   'test/page/*.test.ts',
 ]
 const leftOut = process.env.TESTDB_TEST_ALL === '0' ? slow : []
