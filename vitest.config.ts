@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config'
 
-// What `.ci/run` leaves out so that it ends within 20 minutes on two processors, also on slow ones: each takes half a minute to two of real
+// What `.ci/run` leaves out so that it ends within 20 minutes on two processors, also on slow ones: each takes a quarter of a minute to two of real
 // runners or processes, and guards the surroundings of what other files test in short. `npm test` runs them. The first two, and
 // `reset`, are run by the matrix.
 const slow = [

@@ -3,7 +3,7 @@
 const { writeSync } = require('node:fs')
 
 if (process.env.JEST_WORKER_ID !== undefined && process.send !== undefined) {
-  // Jest's own: the channel to its parent, what is printed.
+  // Jest's own: the channel to its parent, what is printed. Postgres is reached by TCP in these tests.
   const own = new Set(['PipeWrap', 'TTYWrap'])
   process.on('SIGTERM', () => {
     const held = process.getActiveResourcesInfo().filter((name) => !own.has(name))

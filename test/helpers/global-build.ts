@@ -6,7 +6,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { build } from 'tsdown'
-import type { TestProject } from 'vitest/node'
+import { sharedSetup } from './shared-setup.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -20,28 +20,13 @@ const cache = path.join(root, 'node_modules', '.cache', 'testdb-tests')
 const from = (entries: Readonly<Record<string, string>>): Record<string, string> =>
   Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, path.join(root, file)]))
 
-const NEEDED = /\.pg\.test\.ts$|\.crash\.test\.ts$|\/test\/(cli|server|containers)\//
-
-// Each project loads this file for itself.
-const SHARED = Symbol.for('testdb.test.built')
-const store = globalThis as { [SHARED]?: { folder: Promise<string>; users: number } | undefined }
-
-export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
-  // Not in the types; without it everything is built for every test.
-  const { filenamePattern } = project.vitest as { filenamePattern?: string[] | undefined }
-  const { testFiles } = await project.globTestFiles(filenamePattern)
-  if (!testFiles.some((file) => NEEDED.test(file))) return undefined
-  store[SHARED] ??= { folder: buildAll(), users: 0 }
-  const shared = store[SHARED]
-  shared.users += 1
-  project.provide('built', await shared.folder)
-  return async () => {
-    shared.users -= 1
-    if (shared.users > 0) return
-    store[SHARED] = undefined
-    rmSync(await shared.folder, { recursive: true, force: true })
-  }
-}
+export default sharedSetup({
+  name: 'built',
+  needed: /\.pg\.test\.ts$|\.crash\.test\.ts$|\/test\/(cli|server|containers)\//,
+  open: buildAll,
+  provide: (project, folder) => project.provide('built', folder),
+  close: (folder) => rmSync(folder, { recursive: true, force: true }),
+})
 
 async function buildAll(): Promise<string> {
   removeOfTheDead()

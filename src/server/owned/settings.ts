@@ -80,7 +80,11 @@ export function initdbArguments(major: number, locale: string): string[] {
     ...(major >= 16 ? ['--set', 'scram_iterations=1'] : []),
     // For the servers that initdb starts and for nobody else, as `testSettings` has the last word: less memory to write to makes
     // it a fifth faster.
-    ...(major >= 16 ? ['--set', 'shared_buffers=4MB', '--set', 'max_connections=20'] : []),
-    ...(major >= 16 ? ['--set', 'max_pred_locks_per_transaction=10'] : []),
+    ...(major >= 16
+      ? ['shared_buffers=4MB', 'max_connections=20', 'max_pred_locks_per_transaction=10'].flatMap((one) => [
+          '--set',
+          one,
+        ])
+      : []),
   ]
 }
