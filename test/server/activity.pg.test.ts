@@ -12,7 +12,11 @@ test('a session of `testdb status --watch` does not keep a server up', async () 
     await withSession(admin, { applicationName: WATCHER }, async () => {
       // The session that has waited for the server may still be leaving.
       await eventually('nobody needs it', async () => !(await needed()))
-      await withSession(admin, { applicationName: 'a test' }, async () => expect(await needed()).toBe(true))
+      await withSession(admin, { applicationName: 'a test' }, async () => {
+        expect(await needed()).toBe(true)
+        // Without any idle time, too, nobody's run is cut off.
+        expect(await new Activity(0).isNeeded(session, '/nowhere')).toBe(true)
+      })
     })
   })
   await stop()

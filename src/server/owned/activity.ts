@@ -40,11 +40,13 @@ export class Activity {
     )
     const stats = await stat(stateFile).catch(() => undefined)
     const now = performance.now()
-    if ((rows[0]?.count ?? 0) > 0) this.#lastSession = now
+    const connected = (rows[0]?.count ?? 0) > 0
+    if (connected) this.#lastSession = now
     if (stats !== undefined && stats.mtimeMs !== this.#stamp) {
       this.#stamp = stats.mtimeMs
       this.#touched = now - Math.max(0, Date.now() - stats.mtimeMs)
     }
+    if (connected) return true
     return now - this.#lastSession < this.#idleMs || now - this.#touched < Math.max(this.#idleMs, ATTACH_GRACE_MS)
   }
 }
