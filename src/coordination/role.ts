@@ -4,7 +4,7 @@
  */
 import { createHmac } from 'node:crypto'
 import { TestDbError } from '../errors.ts'
-import { ident, isSqlState, LOCK_SPACE, literal, type Session, withSession } from '../postgres/index.ts'
+import { ident, isPassword, isSqlState, LOCK_SPACE, literal, type Session } from '../postgres/index.ts'
 
 export interface Role {
   readonly user: string
@@ -26,13 +26,13 @@ const MARK = 'testdb: owner of the databases that test runs use'
 export async function ensureRole(session: Session, wantSuperuser: boolean): Promise<Role> {
   const { user, password } = session.target
   const { rows } = await session.query<{ superuser: boolean }>(
-    'select rolsuper as superuser from pg_roles where rolname = current_user',
+    "select current_setting('is_superuser') = 'on' as superuser",
   )
   const adminIsSuperuser = rows[0]?.superuser === true
   if (wantSuperuser || !adminIsSuperuser) return { user, password, superuser: adminIsSuperuser }
-  const name = await chooseName(session)
+  const { name, state } = await chooseName(session)
   const role = { user: name, password: derivedPassword(password), superuser: false }
-  if (!(await isAsWanted(session, role))) await createOnce(session, role)
+  if (!(await isAsWanted(role, state))) await createOnce(session, role)
   return role
 }
 
@@ -46,10 +46,10 @@ export async function keepOutOfRegistry(session: Session, role: Role): Promise<v
   if (rows[0]?.open) await session.query(`revoke connect on database ${ident(database)} from public`)
 }
 
-async function chooseName(session: Session): Promise<string> {
+async function chooseName(session: Session): Promise<{ readonly name: string; readonly state: RoleState | undefined }> {
   for (const name of NAMES) {
     const state = await look(session, name)
-    if (name !== session.target.user && (state === undefined || state.ours)) return name
+    if (name !== session.target.user && (state === undefined || state.ours)) return { name, state }
   }
   const what = `the roles ${NAMES.join(' and ')} belong to somebody else on this server, and testdb does not take them over`
   throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', what, {
@@ -67,7 +67,7 @@ async function createOnce(session: Session, role: Role): Promise<void> {
     await create(session, role)
   } catch (error) {
     if (!isSqlState(error, 'duplicateObject', 'uniqueViolation', 'internalError')) throw error
-    if (!(await isAsWanted(session, role))) await create(session, role)
+    if (!(await isAsWanted(role, await look(session, role.user)))) await create(session, role)
   }
 }
 
@@ -86,36 +86,24 @@ interface RoleState {
   readonly ours: boolean
   /** No right too many, no setting of its own, may log in. */
   readonly plain: boolean
+  /** What the server keeps of its password. */
+  readonly verifier: string | null
 }
 
 async function look(session: Session, name: string): Promise<RoleState | undefined> {
   const { rows } = await session.query<RoleState>(
     `select coalesce(shobj_description(oid, 'pg_authid') = $2, false) as ours,
             rolcanlogin and not (rolsuper or rolcreatedb or rolcreaterole) and rolconnlimit = -1
-              and rolconfig is null and rolvaliduntil is null as plain
-       from pg_roles where rolname = $1`,
+              and rolvaliduntil is null and not exists (select from pg_db_role_setting where setrole = r.oid and setdatabase = 0) as plain,
+            rolpassword as verifier
+       from pg_authid r where rolname = $1`,
     [name, MARK],
   )
   return rows[0]
 }
 
-async function isAsWanted(session: Session, role: Role): Promise<boolean> {
-  const state = await look(session, role.user)
-  return state?.ours === true && state.plain && (await canLogIn(session, role))
-}
-
-/** Only the server can tell whether the password is still the one; being refused the database comes after that question. */
-async function canLogIn(session: Session, { user, password }: Role): Promise<boolean> {
-  try {
-    await withSession(
-      { ...session.target, user, password },
-      { applicationName: 'testdb coordination' },
-      async () => undefined,
-    )
-    return true
-  } catch (error) {
-    return !isSqlState(error, 'invalidPassword', 'invalidAuthorization')
-  }
+async function isAsWanted({ user, password }: Role, state: RoleState | undefined): Promise<boolean> {
+  return state?.ours === true && state.plain && (await isPassword(state.verifier, user, password ?? ''))
 }
 
 async function create(session: Session, role: Role): Promise<void> {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ensureRegistry, ensureRole, keepOutOfRegistry } from '../../src/coordination/index.ts'
-import { Session, withSession } from '../../src/postgres/index.ts'
+import { isPassword, Session, withSession } from '../../src/postgres/index.ts'
 import { type PrivatePostgres, startPrivatePostgres } from '../helpers/private-postgres.ts'
 import { errorOf } from '../helpers/wait.ts'
 
@@ -132,4 +132,37 @@ test('what the catalog shows of the role says nothing of its password', async ()
     `select shobj_description(oid, 'pg_authid') as note from pg_roles where rolname = 'testdb'`,
   )
   expect(rows).toEqual([{ note: 'testdb: owner of the databases that test runs use' }])
+})
+
+test('a password is told from what the server keeps of it, whatever kind that is', async () => {
+  const kept = async (setting: string): Promise<string | null> => {
+    await session.transaction(async () => {
+      await session.query(`set local ${setting}`)
+      await session.query(`alter role testdb password 'right'`)
+    })
+    const { rows } = await session.query<{ kept: string }>(
+      `select rolpassword as kept from pg_authid where rolname = 'testdb'`,
+    )
+    return rows[0]?.kept ?? null
+  }
+  await ensureRole(session, false)
+  for (const setting of ["password_encryption = 'scram-sha-256'", "password_encryption = 'md5'"]) {
+    const verifier = await kept(setting)
+    expect(await isPassword(verifier, 'testdb', 'right')).toBe(true)
+    expect(await isPassword(verifier, 'testdb', 'wrong')).toBe(false)
+  }
+  expect(await isPassword(null, 'testdb', '')).toBe(false)
+  expect(await isPassword('argon2$1$x', 'testdb', 'right')).toBe(false)
+})
+
+test('a role that is as it should be is not logged in as', async () => {
+  await ensureRole(session, false)
+  const count = async (): Promise<unknown> => {
+    await session.query('select pg_stat_clear_snapshot()')
+    return (await session.query(`select sum(sessions)::int from pg_stat_database`)).rows
+  }
+  const before = await count()
+  await ensureRole(session, false)
+  // Its own sessions are told to the statistics only at their end, so that of a login would show.
+  expect(await count()).toEqual(before)
 })
