@@ -7,7 +7,7 @@ import pg from 'pg'
 import { TestDbError } from '../errors.ts'
 import { markOwn } from './own.ts'
 import { whileServerIsFull } from './patience.ts'
-import { configure } from './session-settings.ts'
+import { configure, localMajorOf, type SessionOptions } from './session-settings.ts'
 import { endsConnection, isSqlState } from './sqlstate.ts'
 import { type ConnectionTarget, describeTarget } from './target.ts'
 import { wireOf } from './wire.ts'
@@ -17,21 +17,6 @@ const END_FOLLOWS_MS = 2_000
 
 /** How long coordination waits while strays are being refused (ms): far longer than that takes, shorter than a runner's patience. */
 const FULL_PATIENCE_MS = 5_000
-
-export interface SessionOptions {
-  /** Shown in `pg_stat_activity`, so that whoever looks knows who holds the connection. */
-  readonly applicationName: string
-  /** Milliseconds until a connection attempt is given up. @default 10_000 */
-  readonly connectTimeoutMs?: number
-  /** Milliseconds to wait for a connection of a server that has none left. @default 5_000 */
-  readonly fullPatienceMs?: number
-  /** True: time limits, a role and a transaction mode that the database or the role has as defaults do not bind it. @default false */
-  readonly neutral?: boolean
-  /** Server settings for this session, sent after connecting. */
-  readonly settings?: Readonly<Record<string, string>>
-  /** A statement to begin with, sent in the same round trip as the session's own settings. */
-  readonly begin?: string
-}
 
 export interface Notification {
   readonly channel: string
@@ -55,12 +40,14 @@ export class Session implements AsyncDisposable {
   #last: Promise<unknown> = Promise.resolve()
   /** As the server says after each statement: `I` outside of transactions. */
   #status = 'I'
+  readonly #localMajor: () => number | undefined
   #looking: Promise<unknown> = Promise.resolve()
 
   private constructor(target: ConnectionTarget, client: pg.Client, lost: AbortController) {
     this.target = target
     this.#client = client
     this.lost = lost.signal
+    this.#localMajor = localMajorOf(client, target)
     // Without an error listener a connection that the server ends would take the whole process down.
     let cause: unknown
     client.on('error', (error) => {
@@ -93,10 +80,11 @@ export class Session implements AsyncDisposable {
 
   /** Opens a connection; throws what the driver throws, so callers can tell a wrong password from a missing database. */
   static async open(target: ConnectionTarget, options: SessionOptions): Promise<Session> {
-    const { fullPatienceMs = FULL_PATIENCE_MS } = options
-    const session = await whileServerIsFull(fullPatienceMs, () => Session.#connect(target, options))
+    const session = await whileServerIsFull(options.fullPatienceMs ?? FULL_PATIENCE_MS, () =>
+      Session.#connect(target, options),
+    )
     try {
-      await session.#configure(configure(options.neutral === true) + (options.begin ?? ''))
+      await session.#configure(options)
       for (const [name, value] of Object.entries(options.settings ?? {})) {
         await session.query('select set_config($1, $2, false)', [name, value])
       }
@@ -111,7 +99,8 @@ export class Session implements AsyncDisposable {
    * A database may have a time limit that is shorter than the first statement of a new backend takes, which is the one that lifts it.
    * The second time everything it needs is in memory.
    */
-  async #configure(batch: string): Promise<void> {
+  async #configure({ neutral = false, begin = '' }: SessionOptions): Promise<void> {
+    const batch = configure({ neutral, localMajor: this.#localMajor() }) + begin
     try {
       await this.batch(batch)
     } catch (error) {

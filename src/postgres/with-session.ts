@@ -1,5 +1,6 @@
 /** A session for one piece of work. */
-import { Session, type SessionOptions } from './session.ts'
+import { Session } from './session.ts'
+import type { SessionOptions } from './session-settings.ts'
 import type { ConnectionTarget } from './target.ts'
 
 /** Opens a session, hands it to `body` and closes it whatever happens. */

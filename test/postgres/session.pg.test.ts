@@ -100,37 +100,44 @@ test('a transaction does not depend on the defaults of the database', async () =
   }
 })
 
-test('a neutral session is not bound by time limits and roles of the database; others are', async () => {
-  const { database } = world.admin
-  const limits = [
-    'statement_timeout',
-    'lock_timeout',
-    'idle_in_transaction_session_timeout',
-    'idle_session_timeout',
-    ...(binaries.major >= 17 ? ['transaction_timeout'] : []),
-  ]
-  for (const limit of limits) await world.session.query(`alter database ${database} set ${limit} = '77s'`)
-  await world.session.query(`alter database ${database} set role = ${world.role.user}`)
-  await world.session.query(`alter database ${database} set default_transaction_read_only = on`)
-  try {
-    const read = (neutral: boolean): Promise<Record<string, unknown>[]> =>
-      withSession(world.admin, { applicationName: 'test', neutral }, async (session) => {
-        const { rows } = await session.query(
-          `select current_user::text as name, setting from pg_settings where name = any ($1) or name = 'default_transaction_read_only'`,
-          [limits],
-        )
-        return rows
-      })
-    expect(new Set((await read(true)).map((row) => `${row.name} ${row.setting}`))).toEqual(
-      new Set(['postgres 0', 'postgres off']),
+test.each(['TCP', 'a Unix socket'])(
+  'a neutral session over %s is not bound by time limits and roles of the database; others are',
+  async (by) => {
+    const { database } = world.admin
+    const { rows: places } = await world.session.query<{ folder: string }>(
+      `select current_setting('unix_socket_directories') as folder`,
     )
-    expect(new Set((await read(false)).map((row) => `${row.name} ${row.setting}`))).toEqual(
-      new Set(['testdb 77000', 'testdb on']),
-    )
-  } finally {
-    await world.session.query(`set role none; alter database ${database} reset all`)
-  }
-})
+    const target = by === 'TCP' ? world.admin : { ...world.admin, host: places[0]?.folder ?? '' }
+    const limits = [
+      'statement_timeout',
+      'lock_timeout',
+      'idle_in_transaction_session_timeout',
+      'idle_session_timeout',
+      ...(binaries.major >= 17 ? ['transaction_timeout'] : []),
+    ]
+    for (const limit of limits) await world.session.query(`alter database ${database} set ${limit} = '77s'`)
+    await world.session.query(`alter database ${database} set role = ${world.role.user}`)
+    await world.session.query(`alter database ${database} set default_transaction_read_only = on`)
+    try {
+      const read = (neutral: boolean): Promise<Record<string, unknown>[]> =>
+        withSession(target, { applicationName: 'test', neutral }, async (session) => {
+          const { rows } = await session.query(
+            `select current_user::text as name, setting from pg_settings where name = any ($1) or name = 'default_transaction_read_only'`,
+            [limits],
+          )
+          return rows
+        })
+      expect(new Set((await read(true)).map((row) => `${row.name} ${row.setting}`))).toEqual(
+        new Set(['postgres 0', 'postgres off']),
+      )
+      expect(new Set((await read(false)).map((row) => `${row.name} ${row.setting}`))).toEqual(
+        new Set(['testdb 77000', 'testdb on']),
+      )
+    } finally {
+      await world.session.query(`set role none; alter database ${database} reset all`)
+    }
+  },
+)
 
 test('the server looks for dead clients', async () => {
   await using session = await world.open()
