@@ -8,7 +8,7 @@ import { publish } from './events.ts'
 
 export const STEPS = {
   'boot.locked': 'holds the start lock; nothing runs',
-  'boot.clusterMade': 'a new cluster is in place; nothing runs',
+  'boot.clusterMade': 'a new cluster is in place; the supervisor waits for its job, nothing else runs',
   'boot.supervisorSpawned': 'the supervisor runs and has not been given its job',
   'supervisor.working': 'the supervisor has its job; nothing else runs',
   'supervisor.postmasterUp': 'the server accepts connections; nobody can find it',

@@ -25,14 +25,19 @@ import type { ContainerJob } from './testcontainers/job.ts'
 
 type Job = EmbeddedJob | ContainerJob
 
-/** A starter that has been killed between spawning and sending leaves us without a job. */
+/** A starter that stands still between spawning and sending leaves us without a job; one whose `initdb` takes longer starts another. */
 const JOB_TIMEOUT_MS = 10_000
 
 /** Aborts on SIGTERM and SIGINT: the machine shuts down, or somebody wants the server gone. */
 const stopping = new AbortController()
 
 async function receiveJob(): Promise<Job> {
-  const [message] = (await once(process, 'message', { signal: AbortSignal.timeout(JOB_TIMEOUT_MS) })) as [unknown]
+  const left = new AbortController()
+  process.once('disconnect', () => left.abort(new Error('the starter has gone without a job')))
+  const timer = setTimeout(() => left.abort(new Error('the starter has sent no job')), JOB_TIMEOUT_MS)
+  const received = once(process, 'message', { signal: left.signal }).catch(() => Promise.reject(left.signal.reason))
+  const [message] = (await received) as [unknown]
+  clearTimeout(timer)
   if (typeof message !== 'object' || message === null || !('kind' in message) || !('files' in message)) {
     throw new Error('bug: the first message is the job')
   }

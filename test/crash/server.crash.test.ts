@@ -133,6 +133,19 @@ describe.concurrent('starting', () => {
     await expectRecovered(row)
   })
 
+  test('boot.clusterMade: the supervisor that waits for its job is killed', async () => {
+    await using row = await openRow(lab, 'boot.clusterMade', undefined)
+    const first = row.start()
+    await row.stop.reached(REACHED_MS)
+    const [waiting] = row.supervisors()
+    if (waiting === undefined) throw new Error('no supervisor waits')
+    process.kill(waiting, 'SIGKILL')
+    await eventually('it is gone', () => row.supervisors().length === 0)
+    await row.stop.resume()
+    expect(await first).toMatchObject({ kind: 'ready' })
+    await expectRecovered(row)
+  })
+
   test.each(SUPERVISOR)('%s: starter and supervisor stand still until another starter has the lock', async (step) => {
     await using row = await openRow(lab, step, sound)
     const first = row.start()

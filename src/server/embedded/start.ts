@@ -17,7 +17,7 @@ import { makeOwnFolder, unwritable } from '../owned/folders.ts'
 import type { Reply } from '../owned/job.ts'
 import type { StartLock } from '../owned/start-lock.ts'
 import { removeLeftStates, setAside, writeState } from '../owned/state-file.ts'
-import { startSupervisor } from '../owned/supervise.ts'
+import { type IdleSupervisor, spawnSupervisor, startSupervisor } from '../owned/supervise.ts'
 import { type Found, probe } from './attach.ts'
 import { assertCanRun, type Binaries } from './binaries.ts'
 import {
@@ -86,7 +86,7 @@ async function ensureSupervisor(
   const job: Job = { kind: 'embedded', files: layout, cluster, programs, idleMs, task }
   const reply = await startSupervisor(job, SUPERVISE)
   if (reply.kind === 'failed') return tryAgain(reply, input)
-  return (await probe(found.state, idleMs)).found
+  return (await probe(found.state, { idleMs })).found
 }
 
 async function startNew(programs: Programs, input: StartInput): Promise<Outcome> {
@@ -117,12 +117,27 @@ async function startNew(programs: Programs, input: StartInput): Promise<Outcome>
     // Without fsync a cluster can be damaged, and its owner can change; nothing in it is worth keeping.
     publish('warning.raised', { message: `the data in ${folder} does not start and is replaced: ${reply.message}` })
   }
-  const reply = await startCluster(await createCluster(folder, programs, lock), programs, input)
+  const reply = await startNewCluster(folder, programs, input)
   if (reply.kind === 'failed' && reply.data) throw startFailed(reply, layout)
   return await attachStarted(reply, input)
 }
 
-async function startCluster(cluster: Cluster, programs: Programs, input: StartInput): Promise<Reply> {
+/** The supervisor starts while `initdb` works: one of them is busy on one processor. */
+async function startNewCluster(folder: string, programs: Programs, input: StartInput): Promise<Reply> {
+  const supervisor = spawnSupervisor(input.layout, SUPERVISE)
+  try {
+    return await startCluster(await createCluster(folder, programs, input.lock), programs, input, supervisor)
+  } finally {
+    supervisor.dismiss()
+  }
+}
+
+async function startCluster(
+  cluster: Cluster,
+  programs: Programs,
+  input: StartInput,
+  supervisor?: IdleSupervisor,
+): Promise<Reply> {
   const { layout, idleMs, port, maxConnections, lock } = input
   // Here no living postmaster has this folder, so a postmaster.pid in it is a leftover. Postgres would take a process that
   // has been given the same pid since for its postmaster, and refuse to start.
@@ -134,13 +149,13 @@ async function startCluster(cluster: Cluster, programs: Programs, input: StartIn
   const socketDir = await makeSocketFolder(programs.account, layout)
   const task = { kind: 'start', port, socketDir, maxConnections } as const
   const job: Job = { kind: 'embedded', files: layout, cluster, programs, idleMs, task }
-  return await startSupervisor(job, SUPERVISE)
+  return await (supervisor ?? spawnSupervisor(layout, SUPERVISE)).work(job)
 }
 
 async function attachStarted(reply: Reply, input: StartInput): Promise<Outcome> {
   if (reply.kind === 'failed') return tryAgain(reply, input)
   const state = reply.kind === 'ready' ? await readState(input.layout.state) : undefined
-  const found = state && (await probe(state, input.idleMs)).found
+  const found = state && (await probe(state, { idleMs: input.idleMs })).found
   return found && { found, started: true }
 }
 

@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import os from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { reached } from '../../steps.ts'
+import type { ServerFiles } from './files.ts'
 import { type AnyJob, isReply, type Reply } from './job.ts'
 import { logTail } from './log-tail.ts'
 
@@ -20,9 +21,22 @@ export function supervisorFile(): string {
   return fileURLToPath(new URL(fromSource ? '../../../dist/supervisor.mjs' : './supervisor.mjs', import.meta.url))
 }
 
-/** Starts a supervisor and resolves with its answer. It outlives this process, and does not need it after the answer. */
+/** A supervisor that has no job yet. When this process dies, it ends. */
+export interface IdleSupervisor {
+  /** Gives it its job and resolves with its answer. It outlives this process, and does not need it after the answer. */
+  work(job: AnyJob): Promise<Reply>
+  /** Lets it end, if it has no job. */
+  dismiss(): void
+}
+
+/** Starts a supervisor and resolves with its answer. */
 export async function startSupervisor(job: AnyJob, options: SuperviseOptions): Promise<Reply> {
-  const log = openSync(job.files.supervisorLog, 'w', 0o600)
+  return await spawnSupervisor(job.files, options).work(job)
+}
+
+/** For who has something else to do before there is a job: a process needs a while until it can take one. */
+export function spawnSupervisor(files: ServerFiles, options: SuperviseOptions): IdleSupervisor {
+  const log = openSync(files.supervisorLog, 'w', 0o600)
   const child = spawn(process.execPath, [supervisorFile()], {
     detached: true,
     // Not the project's folder, which could then not be unmounted or, on Windows, deleted.
@@ -32,16 +46,28 @@ export async function startSupervisor(job: AnyJob, options: SuperviseOptions): P
     windowsHide: true,
   })
   closeSync(log)
-  reached('boot.supervisorSpawned')
-  try {
-    return await answer(child, job, options.timeoutMs)
-  } finally {
+  const ended = new Promise<string>((resolve) => {
+    child.once('error', (error) => resolve(`the supervisor could not be started: ${error.message}`))
+    child.once('exit', (code, signal) => resolve(`the supervisor ended (${signal ?? `exit code ${code}`})`))
+  })
+  const dismiss = (): void => {
     if (child.connected) child.disconnect()
     child.unref()
   }
+  return {
+    async work(job) {
+      reached('boot.supervisorSpawned')
+      try {
+        return await answer(child, ended, job, options.timeoutMs)
+      } finally {
+        dismiss()
+      }
+    },
+    dismiss,
+  }
 }
 
-async function answer(child: ChildProcess, job: AnyJob, timeoutMs: number): Promise<Reply> {
+async function answer(child: ChildProcess, ended: Promise<string>, job: AnyJob, timeoutMs: number): Promise<Reply> {
   return await new Promise((resolve) => {
     const fail = async (message: string): Promise<void> => {
       resolve({ kind: 'failed', message, log: await logTail(job.files.supervisorLog), data: false })
@@ -55,13 +81,9 @@ async function answer(child: ChildProcess, job: AnyJob, timeoutMs: number): Prom
       if (isReply(message)) resolve(message)
       else void fail('bug: the supervisor sent something else than a reply')
     })
-    child.once('error', (error) => {
+    void ended.then((why) => {
       clearTimeout(timer)
-      void fail(`the supervisor could not be started: ${error.message}`)
-    })
-    child.once('exit', (code, signal) => {
-      clearTimeout(timer)
-      void fail(`the supervisor ended (${signal ?? `exit code ${code}`})`)
+      void fail(why)
     })
     // An answer that can not be sent shows as the exit of the child.
     child.send(job, () => undefined)

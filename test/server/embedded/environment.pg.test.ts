@@ -55,7 +55,9 @@ describe.runIf(isRoot).concurrent('space (needs root)', () => {
     const { code, message } = await failureOf(lab.module.startEmbedded(disk.options))
     expect(code).toBe('TESTDB_CACHE_UNWRITABLE')
     expect(message).toContain(`${cacheDir}/${CLUSTER} can not be used: ENOSPC`)
-    expect(readdirSync(path.join(cacheDir, CLUSTER))).toEqual([])
+    // The log of the supervisor that was to own the server has one line, that there was no job for it.
+    const kept = readdirSync(path.join(cacheDir, CLUSTER)).filter((name) => name !== 'supervisor.log')
+    expect(kept).toEqual([])
   })
 
   test('a full disk is one error that says so', async () => {
