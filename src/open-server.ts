@@ -10,20 +10,26 @@ import type { Server } from './server/server.ts'
 import { startContainer } from './server/testcontainers/start.ts'
 import { connectUrl } from './server/url.ts'
 
-/** `maxConnections`: what a server that we start should take at least. */
-export async function openServer(config: ResolvedConfig, maxConnections?: number): Promise<Server> {
+export interface OpenOptions {
+  /** What a server that we start should take at least. */
+  readonly maxConnections?: number
+  /** True where a session is needed: the server may then have one, which is the caller's to close. @default false */
+  readonly stayConnected?: boolean
+}
+
+export async function openServer(config: ResolvedConfig, options: OpenOptions = {}): Promise<Server> {
   const { server, reason } = chooseServer(config)
   if (reason !== undefined) publish('server.chosen', { kind: server.kind, reason })
   if (server.kind === 'url') return connectUrl({ url: server.url ?? '', allow: server.allow === true })
   if (server.kind === 'testcontainers') {
-    return startContainer({ projectRoot: config.root, image: server.image, idleMs: config.idle, maxConnections })
+    return startContainer({ projectRoot: config.root, image: server.image, idleMs: config.idle, ...options })
   }
   if (server.kind === 'pg-mem') throw noServer()
   return startEmbedded({
     projectRoot: config.root,
     storage: server.storage ?? 'auto',
     idleMs: config.idle,
-    maxConnections,
+    ...options,
     ...(server.port === undefined ? {} : { port: server.port }),
   })
 }
@@ -45,13 +51,15 @@ const ATTEMPTS = 3
 /** Starts or attaches the server and opens the session that coordinates the run. Throws TESTDB_SERVER_UNREACHABLE. */
 export async function openSession(
   config: ResolvedConfig,
-  maxConnections?: number,
+  maxConnections: number,
   open: typeof openServer = openServer,
 ): Promise<{ readonly server: Server; readonly session: Session }> {
   for (let attempt = 1; ; attempt++) {
-    const server = await open(config, maxConnections)
+    const server = await open(config, { maxConnections, stayConnected: true })
     try {
-      const session = await Session.open(server.admin, { applicationName: 'testdb coordination', neutral: true })
+      const { admin } = server
+      const session =
+        server.session ?? (await Session.open(admin, { applicationName: 'testdb coordination', neutral: true }))
       publish('server.connected', { kind: server.kind, summary: server.summary })
       startSampling(session)
       return { server, session }

@@ -1,5 +1,5 @@
 /** The contract of every kind of server: how it is reached, what it can do, how it is let go. */
-import type { ConnectionTarget, ServerAddress } from '../postgres/index.ts'
+import type { ConnectionTarget, ServerAddress, Session } from '../postgres/index.ts'
 import type { Capabilities } from './capabilities.ts'
 
 export interface Server {
@@ -19,6 +19,8 @@ export interface Server {
   readonly summary: string
   /** True when testdb started this server and may treat everything on it as its own. */
   readonly ours: boolean
+  /** Open, and the caller's to use and to close, where it has asked to stay connected and there was one: it is on `admin`. */
+  readonly session?: Session
   /** Lets the server go; an embedded one stops by itself when nobody is left. */
   release(): Promise<void>
 }

@@ -5,12 +5,13 @@
  * expected leads to the slow path (start.ts), which does the same under the start lock and starts what is missing.
  * A server that runs without a supervisor is not as expected either.
  *
- * Nothing here stays connected. The sessions of runs and workers keep the server alive; the supervisor stops it when there
+ * Nothing here stays connected, but for whom that has asked for it. The sessions of runs and workers keep the server alive; the supervisor stops it when there
  * has been none, and nobody has attached, for the idle time (supervision.ts draws how these can not miss each other).
  */
 import { publish } from '../../events.ts'
 import { superuserOf } from '../capabilities.ts'
 import { cacheError, makeOwnFolder } from '../owned/folders.ts'
+import type { ProbeOptions } from '../owned/probe.ts'
 import { reach } from '../owned/reach.ts'
 import { touchState } from '../owned/state-file.ts'
 import type { Server } from '../server.ts'
@@ -31,6 +32,8 @@ export interface EmbeddedOptions extends CacheOptions {
   readonly maxConnections?: number | undefined
   /** Milliseconds that the server outlives its last session; the longest of all who attach counts. */
   readonly idleMs: number
+  /** True where the caller needs a session: it gets the one that has attached, if there is one. @default false */
+  readonly stayConnected?: boolean
 }
 
 /** Enough for several runs with full pools; see the settings for what one costs. */
@@ -46,7 +49,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
   const binaries = findBinaries(options.projectRoot)
   const account = chooseAccount()
   const layout = layoutOf(await resolveCache(options, account), binaries.major)
-  const { idleMs, port, storage = 'auto' } = options
+  const { idleMs, port, storage = 'auto', stayConnected = false } = options
   const maxConnections = Math.max(MAX_CONNECTIONS, options.maxConnections ?? 0)
   try {
     await makeOwnFolder(layout.folder, passThrough(account))
@@ -54,7 +57,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
     const input = { layout, binaries, account, storage, port, maxConnections, idleMs, past }
     const { found, started } = await reach({
       files: layout,
-      attach: () => attachFast(layout, idleMs),
+      attach: () => attachFast(layout, { idleMs, stayConnected }),
       start: (lock) => attachOrStart({ ...input, lock }),
     })
     const server = describeServer(found, layout)
@@ -71,11 +74,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Server> {
 }
 
 /** The touch comes first: a supervisor that is about to stop the server sees it, or it fails because the file is gone. */
-async function attachFast(layout: Layout, idleMs: number): Promise<Outcome> {
+async function attachFast(layout: Layout, options: ProbeOptions): Promise<Outcome> {
   const state = await readState(layout.state)
   if (state === undefined || !(await touchState(layout.state))) return undefined
-  const { found } = await probe(state, idleMs)
-  return found?.supervisorPid === undefined ? undefined : { found, started: false }
+  const { found } = await probe(state, options)
+  if (found?.supervisorPid !== undefined) return { found, started: false }
+  await found?.session?.close()
+  return undefined
 }
 
 function describeServer(found: Found, layout: Layout): Server {
@@ -88,6 +93,7 @@ function describeServer(found: Found, layout: Layout): Server {
     major,
     summary: `embedded PostgreSQL ${version} on port ${state.port}, data ${placeOf(state.dataDir, layout)}`,
     ours: true,
+    ...(found.session && { session: found.session }),
     // Nothing is held: the server stops by itself when nobody is connected any more.
     release: () => Promise.resolve(),
   }

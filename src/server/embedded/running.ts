@@ -94,5 +94,5 @@ export async function findRunning(
 async function probeFile(file: PostmasterFile, cluster: Cluster, idleMs: number): Promise<Probe> {
   const { pid, startedAt, port, socketDir = null } = file
   const { dataDir, password } = cluster
-  return await probe({ format: 1, port, socketDir, dataDir, password, pid, startedAt }, idleMs)
+  return await probe({ format: 1, port, socketDir, dataDir, password, pid, startedAt }, { idleMs })
 }

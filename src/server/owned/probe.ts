@@ -27,6 +27,8 @@ export interface Seen {
   readonly version: string
   /** Pid of the living supervisor; undefined when the server is an orphan. */
   readonly supervisorPid: number | undefined
+  /** Open, and the caller's to close, where it was asked to stay connected. */
+  readonly session?: Session
 }
 
 /**
@@ -57,18 +59,24 @@ export function refusalOf(error: unknown): Refusal | undefined {
 /** How long a connection may take (ms); a local server that takes longer is not well. */
 const CONNECT_TIMEOUT_MS = 5_000
 
+export interface ProbeOptions {
+  /** Milliseconds that the supervisor is asked to let the server live without sessions: the longest time of all who attach counts. */
+  readonly idleMs?: number
+  /** Whoever needs a session anyway saves the server a process. @default false */
+  readonly stayConnected?: boolean
+}
+
 /**
  * Asks the server who it is: the port may belong to something else by now. Whatever goes wrong (refused, starting,
  * stopping, wrong password) is an answer, not an error: the caller then looks closer, under the start lock.
- *
- * With `idleMs` the supervisor is asked to let the server live that long without sessions: the longest time of all who
- * attach counts.
  */
-export async function probeServer({ admin, setting, value }: Identity, idleMs?: number): Promise<Probe> {
+export async function probeServer({ admin, setting, value }: Identity, options: ProbeOptions = {}): Promise<Probe> {
+  const { idleMs, stayConnected = false } = options
   let session: Session
   try {
     session = await Session.open(admin, {
-      applicationName: 'testdb attach',
+      applicationName: stayConnected ? 'testdb coordination' : 'testdb attach',
+      neutral: true,
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       // A server that is full is an answer.
       fullPatienceMs: 0,
@@ -76,6 +84,7 @@ export async function probeServer({ admin, setting, value }: Identity, idleMs?: 
   } catch (error) {
     return { found: undefined, reason: messageOf(error), refusal: refusalOf(error) }
   }
+  let found: Seen | undefined
   try {
     // Not pg_stat_activity: planning that view is most of what attaching costs the server.
     const { rows } = await session.query<{ identity: string; version: number; supervisor: string | null }>(
@@ -97,10 +106,11 @@ export async function probeServer({ admin, setting, value }: Identity, idleMs?: 
     }
     const major = Math.floor(row.version / 10_000)
     const supervisorPid = row.supervisor === null ? undefined : Number(/\d+$/.exec(row.supervisor)?.[0] ?? 0)
-    return { found: { major, version: `${major}.${row.version % 10_000}`, supervisorPid } }
+    found = { major, version: `${major}.${row.version % 10_000}`, supervisorPid, ...(stayConnected && { session }) }
+    return { found }
   } catch (error) {
     return { found: undefined, reason: messageOf(error), refusal: undefined }
   } finally {
-    await session.close()
+    if (found?.session === undefined) await session.close()
   }
 }

@@ -27,7 +27,9 @@ export async function reach<Outcome>({ files, attach, start, waitMs }: Reaching<
     const { lock } = turn
     try {
       reached('boot.locked')
-      const outcome = (await attach()) ?? (await start(lock))
+      const there = await attach()
+      if (there !== undefined) return there
+      const outcome = await start(lock)
       if (outcome !== undefined && (await lock.held())) return outcome
     } catch (error) {
       if (!(error instanceof TurnLost)) throw error

@@ -8,7 +8,7 @@ import { superuserOf } from '../capabilities.ts'
 import type { CacheOptions } from '../embedded/locations.ts'
 import { cacheError } from '../owned/folders.ts'
 import type { Failed } from '../owned/job.ts'
-import { probeServer, type Seen } from '../owned/probe.ts'
+import { type ProbeOptions, probeServer, type Seen } from '../owned/probe.ts'
 import { reach } from '../owned/reach.ts'
 import type { StartLock } from '../owned/start-lock.ts'
 import { touchState } from '../owned/state-file.ts'
@@ -26,6 +26,8 @@ export interface ContainerOptions extends CacheOptions {
   readonly maxConnections?: number | undefined
   /** Milliseconds that the container outlives its last session; the longest of all who attach counts. */
   readonly idleMs: number
+  /** As for the embedded server. @default false */
+  readonly stayConnected?: boolean
 }
 
 interface Outcome extends Seen {
@@ -48,7 +50,7 @@ const ENGINE_VARIABLES =
  */
 export async function startContainer(options: ContainerOptions): Promise<Server> {
   const begun = performance.now()
-  const { idleMs, image = DEFAULT_IMAGE } = options
+  const { idleMs, image = DEFAULT_IMAGE, stayConnected = false } = options
   const testcontainers = findTestcontainers(options.projectRoot)
   const maxConnections = Math.max(MAX_CONNECTIONS, options.maxConnections ?? 0)
   const files = await containerFiles(options, image)
@@ -57,7 +59,7 @@ export async function startContainer(options: ContainerOptions): Promise<Server>
   try {
     const outcome = await reach({
       files,
-      attach: () => attach(files, idleMs),
+      attach: () => attach(files, { idleMs, stayConnected }),
       start: (lock) => start(job, lock, past),
       waitMs: START_TIMEOUT_MS,
     })
@@ -71,11 +73,13 @@ export async function startContainer(options: ContainerOptions): Promise<Server>
 }
 
 /** The touch comes first: a supervisor that is about to stop the container sees it, or it fails because the file is gone. */
-async function attach(files: ContainerFiles, idleMs: number): Promise<Outcome | undefined> {
+async function attach(files: ContainerFiles, options: ProbeOptions): Promise<Outcome | undefined> {
   const state = await readState(files.state)
   if (state === undefined || !(await touchState(files.state))) return undefined
-  const { found } = await probeServer(identityOf(state), idleMs)
-  return found?.supervisorPid === undefined ? undefined : { ...found, state, started: false }
+  const { found } = await probeServer(identityOf(state), options)
+  if (found?.supervisorPid !== undefined) return { ...found, state, started: false }
+  await found?.session?.close()
+  return undefined
 }
 
 async function start(job: ContainerJob, lock: StartLock, past: { failed: number }): Promise<Outcome | undefined> {
@@ -94,7 +98,7 @@ async function start(job: ContainerJob, lock: StartLock, past: { failed: number 
     if (reply.error === undefined && past.failed < 2) return undefined
     throw startError(reply, files)
   }
-  const found = await attach(files, job.idleMs)
+  const found = await attach(files, { idleMs: job.idleMs })
   return found && { ...found, started: reply.kind === 'ready' && reply.started === true }
 }
 
@@ -107,7 +111,7 @@ function startError({ message, log, error }: Failed, files: ContainerFiles): Tes
   })
 }
 
-function describeServer({ state, major, version }: Outcome, { image }: ContainerFiles): Server {
+function describeServer({ state, major, version, session }: Outcome, { image }: ContainerFiles): Server {
   const { host, port } = state
   return {
     kind: 'testcontainers',
@@ -117,6 +121,7 @@ function describeServer({ state, major, version }: Outcome, { image }: Container
     major,
     summary: `PostgreSQL ${version} in a container of ${image}, ${host}:${port}`,
     ours: true,
+    ...(session && { session }),
     // Nothing is held: the supervisor removes the container when nobody is connected any more.
     release: () => Promise.resolve(),
   }
