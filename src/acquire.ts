@@ -9,35 +9,40 @@ import { acquireFresh } from './databases/fresh.ts'
 import type { Lease } from './databases/lease.ts'
 import { acquireSchema } from './databases/schemas/acquire.ts'
 import { isTestDbError, messageOf, TestDbError } from './errors.ts'
-import { isConnectionLoss, isSqlState, joinOptions } from './postgres/index.ts'
+import { isConnectionLoss, isSqlState, joinOptions, type Session } from './postgres/index.ts'
 
 export interface AcquireWorkerOptions {
   /** Number or name of the worker, for `application_name`. */
   readonly slot: string
+  /** A session of the maintenance database that may be used meanwhile. */
+  readonly lent?: Session | undefined
 }
 
 /**
  * Leases a database of the run. Throws `TESTDB_SERVER_UNREACHABLE` when the run's server is gone, `TESTDB_SERVER_LOST` when it
  * goes meanwhile.
  */
-export async function acquireDatabase(context: RunContext, { slot }: AcquireWorkerOptions): Promise<WorkerDatabase> {
+export async function acquireDatabase(
+  context: RunContext,
+  { slot, lent }: AcquireWorkerOptions,
+): Promise<WorkerDatabase> {
   const others: WorkerDatabase[] = []
   try {
     for (const other of context.others ?? []) {
       // Two of them may have the same template, and a worker looks for the database that it had before.
       others.push(await acquireDatabase(other, { slot: `${slot}.${other.name}` }))
     }
-    return new WorkerDatabase(context, await placeOf(context, slot), slot, others)
+    return new WorkerDatabase(context, await placeOf(context, slot, lent), slot, others)
   } catch (error) {
     for (const other of others) await other.release()
     throw explained(error, context)
   }
 }
 
-async function placeOf(context: RunContext, slot: string): Promise<Lease | string> {
+async function placeOf(context: RunContext, slot: string, lent: Session | undefined): Promise<Lease | string> {
   if (context.shared !== undefined) return context.shared
-  const acquire = context.schemas ? acquireSchema : context.scope === 'worker' ? acquireLease : acquireFresh
-  return await acquire(context, slot)
+  if (context.schemas) return await acquireSchema(context, slot)
+  return await (context.scope === 'worker' ? acquireLease : acquireFresh)(context, slot, lent)
 }
 
 /** What the driver says of a lost connection, or the server of a template that went with its run's session, means nothing to a user. */

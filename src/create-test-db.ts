@@ -56,8 +56,11 @@ async function createServerTestDb(config: ResolvedConfig, endObserving: () => vo
     for (const [part, user] of parts) if (user === undefined || (user !== 'acquiring' && user.released)) return part
     return undefined
   }
+  const acquiring = new Set<Promise<unknown>>()
   const close = async (): Promise<void> => {
     try {
+      // Nobody would give back what they get.
+      await Promise.allSettled(acquiring)
       const held = [...parts.values()].filter((user) => user instanceof WorkerDatabase)
       await Promise.all(held.map((database) => database.release()))
     } finally {
@@ -65,17 +68,24 @@ async function createServerTestDb(config: ResolvedConfig, endObserving: () => vo
       await run.close().finally(endObserving)
     }
   }
+  const acquire = async (): Promise<Database> => {
+    const part = freePart() ?? (await run.reserveMore(1))
+    parts.set(part, 'acquiring')
+    let database: WorkerDatabase | undefined
+    try {
+      const slot = String(++count)
+      database = await run.lend((lent) => acquireDatabase(withPart(run.context, part), { slot, lent }))
+      return database
+    } finally {
+      parts.set(part, database)
+    }
+  }
   return {
-    async acquire() {
-      const part = freePart() ?? (await run.reserveMore(1))
-      parts.set(part, 'acquiring')
-      let database: WorkerDatabase | undefined
-      try {
-        database = await acquireDatabase(withPart(run.context, part), { slot: String(++count) })
-        return database
-      } finally {
-        parts.set(part, database)
-      }
+    acquire() {
+      const acquired = acquire()
+      const settled = acquired.catch(() => undefined).then(() => void acquiring.delete(settled))
+      acquiring.add(settled)
+      return acquired
     },
     close,
     [Symbol.asyncDispose]: close,

@@ -12,12 +12,12 @@ import { publish } from './events.ts'
 import { failingOnExit } from './exit-guard.ts'
 import type { Migrator } from './migrators/migrator.ts'
 import { loadSeed, type Seed } from './migrators/seed.ts'
+import type { Run, RunOptions } from './run.ts'
 import { Emulation } from './server/pg-mem/emulation.ts'
 import { assertExtensions } from './server/pg-mem/extensions.ts'
 import { knexClient } from './server/pg-mem/knex-client.ts'
 import { findPgMem, type PgMem } from './server/pg-mem/package.ts'
 import { startRun } from './start-run.ts'
-import type { Run, RunOptions } from './testdb.ts'
 
 /** A run of any kind of server, as runners need it. */
 export type AnyRun = Run | PgMemRun

@@ -5,8 +5,9 @@
 import type { ResolvedConfig } from './config/config.ts'
 import type { RunContext } from './databases/context.ts'
 import { isTestDbError, TestDbError } from './errors.ts'
+import type { Run, RunOptions } from './run.ts'
 import type { DatabasePart } from './run-budget.ts'
-import { type Run, type RunOptions, startOne } from './testdb.ts'
+import { startOne } from './testdb.ts'
 
 /**
  * Starts or attaches the server, registers the run, waits for its part of the server's connections, and makes sure that the
@@ -65,6 +66,8 @@ class RunOfSeveral implements Run {
   reserveMore(databases: number): Promise<DatabasePart> {
     return this.#first.reserveMore(databases * this.#all.length)
   }
+
+  lend: Run['lend'] = (work) => this.#first.lend(work)
 
   async refresh(): Promise<boolean> {
     let changed = false

@@ -23,18 +23,13 @@ import type { ResetName } from './databases/reset/strategy.ts'
 import { installedInSchema } from './databases/schemas/strategy.ts'
 import { SpareQueue } from './databases/spares.ts'
 import { failingOnExit } from './exit-guard.ts'
+import { LentSession } from './lent-session.ts'
 import { loadSeed } from './migrators/seed.ts'
-import { type openServer, openSession } from './open-server.ts'
+import { openSession } from './open-server.ts'
 import { type ConnectionTarget, type Session, withSession } from './postgres/index.ts'
 import { countStatements } from './report/sampler.ts'
-import {
-  type DatabasePart,
-  reserveBeside,
-  reserveForRun,
-  reserveMore,
-  type Workers,
-  wantedConnections,
-} from './run-budget.ts'
+import type { Run, RunOptions } from './run.ts'
+import { type DatabasePart, reserveBeside, reserveForRun, reserveMore, wantedConnections } from './run-budget.ts'
 import { RunSchemas } from './run-schemas.ts'
 import { ensureShared, ensureTemplate } from './run-template.ts'
 import { announceMissing, assertRights } from './server/rights.ts'
@@ -43,31 +38,6 @@ import { reached } from './steps.ts'
 import { BackgroundSweep } from './templates/background-sweep.ts'
 import { templateHash } from './templates/hash.ts'
 import { assertSchemasPossible } from './templates/schema-server.ts'
-
-/** One invocation of a test runner. It lives as long as its session; `close()` only makes the end faster. */
-export interface Run extends AsyncDisposable {
-  /** What workers need; another object after a `refresh()` that found changed migrations. */
-  readonly context: RunContext
-  readonly config: ResolvedConfig
-  /** Its part of the server's connections. */
-  readonly reservation: Reservation
-  /** Whether its registry is there. */
-  isOn(place: ConnectionTarget): boolean
-  /** Makes its part large enough for so many more databases at the same time, and says for how much of each. Throws `TESTDB_BUDGET_EXHAUSTED`. */
-  reserveMore(databases: number): Promise<DatabasePart>
-  /** Looks at the migrations again and builds a template if they have changed; true when they had. For watch mode. */
-  refresh(): Promise<boolean>
-  close(): Promise<void>
-}
-
-export interface RunOptions extends Workers {
-  /** For people: who runs. */
-  readonly runner: string
-  /** Runs that this process has already, whose workers are the same. */
-  readonly beside?: readonly Run[]
-  /** Opens the server, if not the one that the configuration names. */
-  readonly open?: typeof openServer
-}
 
 /** Starts the run of one database; start-run.ts has the whole. */
 export async function startOne(config: ResolvedConfig, options: RunOptions): Promise<Run> {
@@ -114,6 +84,7 @@ class ActiveRun implements Run {
   readonly config: ResolvedConfig
   reservation: Reservation
   readonly sweep: BackgroundSweep
+  readonly #lent: LentSession
   readonly #server: Server
   readonly #session: Session
   readonly #role: Role
@@ -134,6 +105,7 @@ class ActiveRun implements Run {
     this.#runId = runId
     this.#reset = reset
     this.sweep = new BackgroundSweep(session, config.project)
+    this.#lent = new LentSession(session, this.sweep)
   }
 
   get context(): RunContext {
@@ -159,6 +131,11 @@ class ActiveRun implements Run {
     })
     this.#growing = grown.catch(() => undefined)
     return grown
+  }
+
+  lend<T>(work: (session: Session | undefined) => Promise<T>): Promise<T> {
+    // A queue is always at work in it.
+    return this.#spares || this.#schemas ? work(undefined) : this.#lent.lend(work)
   }
 
   refresh(): Promise<boolean> {
@@ -233,6 +210,7 @@ class ActiveRun implements Run {
   }
 
   async close(): Promise<void> {
+    await this.#lent.returned()
     // What it leaves when the session is lost, the next run sweeps.
     await this.#spares?.clear().catch(() => undefined)
     await this.#schemas?.stop()

@@ -24,7 +24,7 @@ export async function run(words: readonly string[], options: CommonOptions, term
   const active = await startRun(config, { runner: 'run', slots: 1 })
   let code = 1
   try {
-    const database = await acquireDatabase(active.context, { slot: 'run' })
+    const database = await active.lend((lent) => acquireDatabase(active.context, { slot: 'run', lent }))
     if (config.env === false) terminal.err('testdb: `env` is false, so the command is not told where its database is')
     // From here on the terminal is the command's.
     endProgress()

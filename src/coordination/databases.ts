@@ -103,6 +103,15 @@ export async function registerDatabase(
   return name
 }
 
+/** For a session that lives on: a lock that stayed would look like a clone that is being made. */
+export async function unlockClones(session: Session): Promise<void> {
+  await session.query(
+    `select pg_advisory_unlock(classid::int, objid::int) from pg_locks
+      where locktype = 'advisory' and classid = $1 and objsubid = 2 and pid = pg_backend_pid()`,
+    [LOCK_SPACE.clone],
+  )
+}
+
 /** Ids count per registry, so a name says whose it is; most registries are in `postgres`. */
 function place(session: Session, project: string): string {
   const { database } = session.target

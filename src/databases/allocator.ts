@@ -21,6 +21,7 @@ import {
   pickIdle,
   registerDatabase,
   tryLease,
+  unlockClones,
 } from '../coordination/index.ts'
 import { messageOf, TestDbError } from '../errors.ts'
 import { publish } from '../events.ts'
@@ -38,27 +39,43 @@ import { isUsable, takeSettled } from './take.ts'
  * Leases a database of the run's template for the worker that its runner calls `slot`; the same worker gets the same database
  * again if it is free. Throws `TESTDB_SERVER_UNREACHABLE` when the server is gone.
  */
-export async function acquireLease(context: RunContext, slot: string): Promise<Lease> {
+export async function acquireLease(context: RunContext, slot: string, lent?: Session): Promise<Lease> {
   const startedAt = performance.now()
   const again = await takeSameAgain(context, slot)
-  const { lease, created } = again ? { lease: again, created: false } : await takeFromRegistry(context, slot)
+  const { lease, created } = again ? { lease: again, created: false } : await takeFromRegistry(context, slot, lent)
   publish('database.acquired', { database: lease.name, created, durationMs: performance.now() - startedAt })
   return lease
 }
 
-async function takeFromRegistry(context: RunContext, slot: string): Promise<{ lease: Lease; created: boolean }> {
-  const maintenance = await openMaintenance(context)
-  try {
+async function takeFromRegistry(
+  context: RunContext,
+  slot: string,
+  lent: Session | undefined,
+): Promise<{ lease: Lease; created: boolean }> {
+  return await withMaintenance(context, lent, async (maintenance) => {
     const idle = await takeIdle(maintenance, context, slot)
     const lease = idle ?? (await takeNew(maintenance, context, slot))
     noteDatabase(context, slot, lease.name)
     return { lease, created: idle === undefined }
+  })
+}
+
+/** Works in the maintenance database: in the session that is lent, or else in one of its own. */
+export async function withMaintenance<T>(
+  context: RunContext,
+  lent: Session | undefined,
+  body: (maintenance: Session) => Promise<T>,
+): Promise<T> {
+  const maintenance = lent ?? (await openMaintenance(context))
+  try {
+    return await body(maintenance)
   } finally {
-    await maintenance.close()
+    if (maintenance !== lent) await maintenance.close()
+    else if (!lent.ended) await unlockClones(lent)
   }
 }
 
-export async function openMaintenance(context: RunContext): Promise<Session> {
+async function openMaintenance(context: RunContext): Promise<Session> {
   try {
     return await Session.open(context.admin, { applicationName: 'testdb coordination', neutral: true })
   } catch (cause) {

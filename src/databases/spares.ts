@@ -10,10 +10,18 @@
  * What if the process dies here? A half-made clone says "creating" and is dropped by a sweep; spares become ordinary idle
  * databases of their template, and used ones are replaced by whoever meets them.
  */
-import { CHANNEL, forgetDatabase, noteState, readQueue, registerDatabase, Waker } from '../coordination/index.ts'
+import {
+  CHANNEL,
+  forgetDatabase,
+  noteState,
+  readQueue,
+  registerDatabase,
+  unlockClones,
+  Waker,
+} from '../coordination/index.ts'
 import { messageOf } from '../errors.ts'
 import { publish } from '../events.ts'
-import { isSqlState, LOCK_SPACE, removeDatabase, type Session } from '../postgres/index.ts'
+import { isSqlState, removeDatabase, type Session } from '../postgres/index.ts'
 import type { RunContext } from './context.ts'
 import { makeClone } from './fresh-clone.ts'
 
@@ -104,12 +112,4 @@ export class SpareQueue {
     publish('database.pruned', { database: name, reason: 'used' })
     return true
   }
-}
-
-async function unlockClones(session: Session): Promise<void> {
-  await session.query(
-    `select pg_advisory_unlock(classid::int, objid::int) from pg_locks
-      where locktype = 'advisory' and classid = $1 and objsubid = 2 and pid = pg_backend_pid()`,
-    [LOCK_SPACE.clone],
-  )
 }

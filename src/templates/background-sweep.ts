@@ -13,6 +13,7 @@ export class BackgroundSweep {
   readonly #project: string
   #timer: NodeJS.Timeout | undefined
   #work: Promise<unknown> | undefined
+  #isDone = false
 
   constructor(session: Session, project: string) {
     this.#session = session
@@ -21,7 +22,16 @@ export class BackgroundSweep {
 
   /** Tests need not wait for it, and its failure is nobody's failure: the next run sweeps again. */
   later(): void {
+    if (this.#work !== undefined) return
+    clearTimeout(this.#timer)
     this.#timer = setTimeout(() => void this.#once(), AFTER_MS).unref()
+  }
+
+  /** Begins none until it is asked to again; false when one is at work. */
+  hold(): boolean {
+    if (this.#work !== undefined) return this.#isDone
+    clearTimeout(this.#timer)
+    return true
   }
 
   /** Waits for a sweep that is at work; begins none. */
@@ -36,10 +46,14 @@ export class BackgroundSweep {
 
   #once(): Promise<unknown> {
     clearTimeout(this.#timer)
-    this.#work ??= sweep(this.#session, { retention: RETENTION, project: this.#project }).catch((error: unknown) => {
-      if (this.#session.lost.aborted) return
-      publish('warning.raised', { message: `clean-up was not finished: ${messageOf(error)}` })
-    })
+    this.#work ??= sweep(this.#session, { retention: RETENTION, project: this.#project })
+      .catch((error: unknown) => {
+        if (this.#session.lost.aborted) return
+        publish('warning.raised', { message: `clean-up was not finished: ${messageOf(error)}` })
+      })
+      .finally(() => {
+        this.#isDone = true
+      })
     return this.#work
   }
 }

@@ -19,6 +19,8 @@ export const LAYERS: readonly (readonly string[])[] = [
     'acquire.ts',
     'observe.ts',
     'run-folder.ts',
+    'lent-session.ts',
+    'run.ts',
     'run-budget.ts',
     'run-template.ts',
     'start-run.ts',
