@@ -70,17 +70,20 @@ try {
     breakdown: breakdown(cold),
     wakeUp: wakeUps(cold),
   }
+  note(`${options.processes} × nothing but a clone and a query …`)
+  const bare = await storm('bare', options.processes, { root, env: await servers.testdb.template() })
+  if (bare.failed > 0) throw new Error(`nothing but a clone and a query failed: ${JSON.stringify(bare.errors)}`)
   note(`${options.takeovers} × SIGKILL of the leader …`)
   const { times, followers } = await takeovers(options.takeovers, { root, env: { ...env, EXECUTED: '/dev/null' } })
   const takeover = times.length > 0 ? { followers, ...summarize(times) } : undefined
 
-  const report = { options, onePass, rival, testdb, takeover }
+  const report = { options, onePass, rival, testdb, bare, takeover }
   if (values.json) {
     const plain = ({ processes, begunAt, ...rest }) => rest
     const missed = misses(report)
     console.log(
       JSON.stringify(
-        { ...report, onePass: plain(onePass), rival: plain(rival), testdb: plain(testdb), missed },
+        { ...report, onePass: plain(onePass), rival: plain(rival), testdb: plain(testdb), bare: plain(bare), missed },
         null,
         2,
       ),

@@ -52,7 +52,7 @@ export function misses(report) {
 }
 
 export function print(report) {
-  const { options, onePass, rival, testdb, takeover } = report
+  const { options, onePass, rival, testdb, bare, takeover } = report
   const seconds = (ms) => `${(ms / 1000).toFixed(2)} s`
   const ms = (value) => (value === undefined ? 'none' : `${value.toFixed(value < 10 ? 1 : 0)} ms`)
   const row = (name, ...cells) =>
@@ -82,6 +82,9 @@ export function print(report) {
   if (testdb.breakdown) {
     console.log('\nWhere the wall time of testdb went')
     for (const [part, value] of Object.entries(testdb.breakdown)) row(part, seconds(value))
+    console.log(
+      `  (${options.processes} × nothing but \`create database\` from that template and one query, on the running server: ${seconds(bare.wallMs)})`,
+    )
   }
   const { wakeUp } = testdb
   console.log(`\nFrom the commit of the seal to the follower having its template (${wakeUp.followers} followers)`)

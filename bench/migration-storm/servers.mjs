@@ -14,6 +14,17 @@ export function serverIn(home, root, name) {
   const testdb = (...args) =>
     execFileSync(process.execPath, [CLI, ...args], { cwd: root, env: { ...process.env, ...env }, encoding: 'utf8' })
   const status = () => JSON.parse(testdb('status', '--json')).servers[0]
+  const connect = async () => {
+    // The file that testdb itself finds its server by.
+    const { port, password } = JSON.parse(
+      readFileSync(join(cache, `pg${status().embedded.major}`, 'state.json'), 'utf8'),
+    )
+    const url = (database) => `postgres://postgres:${password}@127.0.0.1:${port}/${database}`
+    const { Client } = require('pg')
+    const client = new Client({ connectionString: url('postgres') })
+    await client.connect()
+    return { client, url }
+  }
   return {
     env,
     status,
@@ -27,18 +38,18 @@ export function serverIn(home, root, name) {
     },
     /** Makes an empty database and returns its URL. */
     async freshDatabase(database) {
-      // The file that testdb itself finds its server by.
-      const { port, password } = JSON.parse(
-        readFileSync(join(cache, `pg${status().embedded.major}`, 'state.json'), 'utf8'),
-      )
-      const url = (name) => `postgres://postgres:${password}@127.0.0.1:${port}/${name}`
-      const { Client } = require('pg')
-      const client = new Client({ connectionString: url('postgres') })
-      await client.connect()
+      const { client, url } = await connect()
       await client.query(`drop database if exists ${database} with (force)`)
       await client.query(`create database ${database}`)
       await client.end()
       return url(database)
+    },
+    /** Where the one template of the server is. */
+    async template() {
+      const { client, url } = await connect()
+      const { rows } = await client.query(`select name from testdb.templates where state = 'sealed'`)
+      await client.end()
+      return { STORM_URL: url('postgres'), STORM_TEMPLATE: rows[0].name }
     },
   }
 }
