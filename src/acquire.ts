@@ -42,7 +42,7 @@ export async function acquireDatabase(
 async function placeOf(context: RunContext, slot: string, lent: Session | undefined): Promise<Lease | string> {
   if (context.shared !== undefined) return context.shared
   if (context.schemas) return await acquireSchema(context, slot)
-  return await (context.scope === 'worker' ? acquireLease : acquireFresh)(context, slot, lent)
+  return context.scope === 'worker' ? await acquireLease(context, slot, lent) : await acquireFresh(context, slot)
 }
 
 /** What the driver says of a lost connection, or the server of a template that went with its run's session, means nothing to a user. */

@@ -4,6 +4,7 @@ import type { ResolvedConfig, TestDbConfig } from './config/config.ts'
 import { resolveConfig } from './config/resolve.ts'
 import type { RunContext } from './databases/context.ts'
 import { type Database, WorkerDatabase } from './databases/database.ts'
+import { TestDbError } from './errors.ts'
 import { subscribe } from './events.ts'
 import { observeConfig } from './observe.ts'
 import { PgMemRun } from './pg-mem-run.ts'
@@ -16,7 +17,7 @@ import { startRun } from './start-run.ts'
 export interface TestDb extends AsyncDisposable {
   /** Leases a migrated database that nobody else uses. */
   acquire(): Promise<Database>
-  /** Gives back every database that is still held and ends the run. */
+  /** Gives back every database that is still held, also those that are just being acquired, and ends the run. */
   close(): Promise<void>
 }
 
@@ -57,7 +58,9 @@ async function createServerTestDb(config: ResolvedConfig, endObserving: () => vo
     return undefined
   }
   const acquiring = new Set<Promise<unknown>>()
+  let closed = false
   const close = async (): Promise<void> => {
+    closed = true
     try {
       // Nobody would give back what they get.
       await Promise.allSettled(acquiring)
@@ -69,6 +72,7 @@ async function createServerTestDb(config: ResolvedConfig, endObserving: () => vo
     }
   }
   const acquire = async (): Promise<Database> => {
+    if (closed) throw new TestDbError('TESTDB_LEASE_LOST', 'this TestDb was closed before, so it has no more databases')
     const part = freePart() ?? (await run.reserveMore(1))
     parts.set(part, 'acquiring')
     let database: WorkerDatabase | undefined

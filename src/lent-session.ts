@@ -17,11 +17,15 @@ export class LentSession {
 
   /** Gives `work` the session, or undefined where somebody has it or it is lost. What it locks in it is its own to unlock. */
   async lend<T>(work: (session: Session | undefined) => Promise<T>): Promise<T> {
-    if (this.#loan !== undefined || this.#session.ended || !this.#sweep.hold()) return await work(undefined)
+    if (this.#loan !== undefined || this.#session.ended || !this.#sweep.putOff()) return await work(undefined)
     const loan = work(this.#session)
     this.#loan = loan.catch(() => undefined)
     try {
       return await loan
+    } catch (error) {
+      // The line of a session that was silent for long may be dead; one of its own is not.
+      if (!this.#session.ended) throw error
+      return await work(undefined)
     } finally {
       this.#loan = undefined
       this.#sweep.later()

@@ -57,9 +57,9 @@ export async function openSession(
   for (let attempt = 1; ; attempt++) {
     const server = await open(config, { maxConnections, stayConnected: true })
     try {
-      const { admin } = server
-      const session =
-        server.session ?? (await Session.open(admin, { applicationName: 'testdb coordination', neutral: true }))
+      const { admin, session: attached } = server
+      const options = { applicationName: 'testdb coordination', neutral: true }
+      const session = attached && !attached.ended ? attached : await Session.open(admin, options)
       publish('server.connected', { kind: server.kind, summary: server.summary })
       startSampling(session)
       return { server, session }

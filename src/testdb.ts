@@ -145,6 +145,7 @@ class ActiveRun implements Run {
   async #refresh(): Promise<boolean> {
     const { config } = this
     // One session does both: its locks would not keep the two apart, and a DROP can not run inside the seal's transaction.
+    await this.#lent.returned()
     await this.sweep.pause()
     await this.#spares?.stop()
     await this.#schemas?.stop()

@@ -64,11 +64,23 @@ test('what was locked for a clone in it is unlocked: a fresh clone can take its 
   expect((await database.query('select from t')).rowCount).toBe(0)
 })
 
-test('an acquire that is under way when everything is closed leaves nothing', async () => {
+test('who acquires in the moment in which the session is cut gets a database all the same', async () => {
+  await using testdb = await start()
+  await admin.query(
+    `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'testdb coordination' and datname = current_database()`,
+  )
+  const database = await testdb.acquire()
+  expect((await database.query('select from t')).rowCount).toBe(0)
+})
+
+test('an acquire that is under way when everything is closed leaves nothing, and none begins later', async () => {
   const testdb = await start()
   const acquiring = testdb.acquire().catch(() => undefined)
-  await testdb.close()
+  const closing = testdb.close()
+  await expect(testdb.acquire()).rejects.toMatchObject({ code: 'TESTDB_LEASE_LOST' })
+  await closing
   await acquiring
+  await expect(testdb.acquire()).rejects.toMatchObject({ code: 'TESTDB_LEASE_LOST' })
   const { rows } = await admin.query(
     `select application_name from pg_stat_activity where application_name like 'testdb%'`,
   )

@@ -4,7 +4,7 @@
  */
 import { createHmac } from 'node:crypto'
 import { TestDbError } from '../errors.ts'
-import { ident, isPassword, isSqlState, LOCK_SPACE, literal, type Session } from '../postgres/index.ts'
+import { ident, isPassword, isSqlState, LOCK_SPACE, literal, type Session, withSession } from '../postgres/index.ts'
 
 export interface Role {
   readonly user: string
@@ -32,7 +32,7 @@ export async function ensureRole(session: Session, wantSuperuser: boolean): Prom
   if (wantSuperuser || !adminIsSuperuser) return { user, password, superuser: adminIsSuperuser }
   const { name, state } = await chooseName(session)
   const role = { user: name, password: derivedPassword(password), superuser: false }
-  if (!(await isAsWanted(role, state))) await createOnce(session, role)
+  if (!(await isAsWanted(session, role, state))) await createOnce(session, role)
   return role
 }
 
@@ -67,7 +67,7 @@ async function createOnce(session: Session, role: Role): Promise<void> {
     await create(session, role)
   } catch (error) {
     if (!isSqlState(error, 'duplicateObject', 'uniqueViolation', 'internalError')) throw error
-    if (!(await isAsWanted(role, await look(session, role.user)))) await create(session, role)
+    if (!(await isAsWanted(session, role, await look(session, role.user)))) await create(session, role)
   }
 }
 
@@ -102,8 +102,23 @@ async function look(session: Session, name: string): Promise<RoleState | undefin
   return rows[0]
 }
 
-async function isAsWanted({ user, password }: Role, state: RoleState | undefined): Promise<boolean> {
-  return state?.ours === true && state.plain && (await isPassword(state.verifier, user, password ?? ''))
+async function isAsWanted(session: Session, role: Role, state: RoleState | undefined): Promise<boolean> {
+  if (state?.ours !== true || !state.plain) return false
+  return (await isPassword(state.verifier, role.user, role.password ?? '')) || (await canLogIn(session, role))
+}
+
+/**
+ * Where nobody is asked for a password it need not be the same for all, and to change it would lock others out who are asked.
+ * Being refused the database comes after the question for the password.
+ */
+async function canLogIn(session: Session, { user, password }: Role): Promise<boolean> {
+  try {
+    const target = { ...session.target, user, password }
+    await withSession(target, { applicationName: 'testdb coordination' }, async () => undefined)
+    return true
+  } catch (error) {
+    return !isSqlState(error, 'invalidPassword', 'invalidAuthorization')
+  }
 }
 
 async function create(session: Session, role: Role): Promise<void> {

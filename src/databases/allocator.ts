@@ -52,30 +52,20 @@ async function takeFromRegistry(
   slot: string,
   lent: Session | undefined,
 ): Promise<{ lease: Lease; created: boolean }> {
-  return await withMaintenance(context, lent, async (maintenance) => {
+  const maintenance = lent ?? (await openMaintenance(context))
+  try {
     const idle = await takeIdle(maintenance, context, slot)
     const lease = idle ?? (await takeNew(maintenance, context, slot))
     noteDatabase(context, slot, lease.name)
     return { lease, created: idle === undefined }
-  })
-}
-
-/** Works in the maintenance database: in the session that is lent, or else in one of its own. */
-export async function withMaintenance<T>(
-  context: RunContext,
-  lent: Session | undefined,
-  body: (maintenance: Session) => Promise<T>,
-): Promise<T> {
-  const maintenance = lent ?? (await openMaintenance(context))
-  try {
-    return await body(maintenance)
   } finally {
-    if (maintenance !== lent) await maintenance.close()
-    else if (!lent.ended) await unlockClones(lent)
+    // A session that was lost in this moment has nothing locked any more, and the lease is not lost with it.
+    if (lent) await unlockClones(lent).catch(() => undefined)
+    else await maintenance.close()
   }
 }
 
-async function openMaintenance(context: RunContext): Promise<Session> {
+export async function openMaintenance(context: RunContext): Promise<Session> {
   try {
     return await Session.open(context.admin, { applicationName: 'testdb coordination', neutral: true })
   } catch (cause) {

@@ -8,7 +8,7 @@ import { noteUse, pickSpare, tryLease } from '../coordination/index.ts'
 import { publish } from '../events.ts'
 import { isSqlState, type Session } from '../postgres/index.ts'
 import { reached } from '../steps.ts'
-import { takeNew, withMaintenance } from './allocator.ts'
+import { openMaintenance, takeNew } from './allocator.ts'
 import type { RunContext } from './context.ts'
 import { openLeaseSession } from './fresh-clone.ts'
 import { Lease } from './lease.ts'
@@ -16,9 +16,10 @@ import { rememberSettings } from './reset/catalog.ts'
 import { readLease, writeLease } from './reset/lease-sql.ts'
 
 /** Leases a fresh database for one file or one test. Throws `TESTDB_SERVER_UNREACHABLE`. */
-export async function acquireFresh(context: RunContext, slot: string, lent?: Session): Promise<Lease> {
+export async function acquireFresh(context: RunContext, slot: string): Promise<Lease> {
   const startedAt = performance.now()
-  return await withMaintenance(context, lent, async (maintenance) => {
+  const maintenance = await openMaintenance(context)
+  try {
     const spare = await takeSpare(maintenance, context, slot)
     const lease = spare ?? (await takeNew(maintenance, context, slot, { once: true }))
     publish('database.acquired', {
@@ -27,7 +28,9 @@ export async function acquireFresh(context: RunContext, slot: string, lent?: Ses
       durationMs: performance.now() - startedAt,
     })
     return lease
-  })
+  } finally {
+    await maintenance.close()
+  }
 }
 
 async function takeSpare(maintenance: Session, context: RunContext, slot: string): Promise<Lease | undefined> {

@@ -21,24 +21,28 @@ export interface SessionOptions {
 /** How soon the server notices, inside a statement, that our process is gone (ms). Below a human's patience, above noise. */
 const CLIENT_CHECK_MS = 250
 
-/** What a server may do to a session after some time, and the major version since which it can. */
-const TIME_LIMITS = {
-  statement_timeout: 14,
-  lock_timeout: 14,
-  idle_in_transaction_session_timeout: 14,
-  idle_session_timeout: 14,
-  transaction_timeout: 17,
-} as const
+/** What a server may do to a session after some time; which of them there are depends on its version. */
+const TIME_LIMITS = [
+  'statement_timeout',
+  'lock_timeout',
+  'idle_in_transaction_session_timeout',
+  'idle_session_timeout',
+  'transaction_timeout',
+] as const
+/** The last one came with this major version; the others are in all that testdb takes. */
+const TRANSACTION_TIMEOUT_SINCE = 17
+const OLDEST = 14
 
 /** Makes the server look after its client inside a statement: who dies while it waits for a lock leaves the queue. */
 export const WATCH_CLIENT = `
   select set_config('client_connection_check_interval', '${CLIENT_CHECK_MS}', false)
-   where current_setting('client_connection_check_interval', true) is not null and version() !~* 'windows|mingw|msvc'`
+   where current_setting('client_connection_check_interval', true) is not null and version() !~* 'windows|mingw|msvc'
+     and (current_setting('server_version_num')::int >= 150000 or version() ~* 'linux')`
 
-/** Known from connecting on, and only of a server that is reached through a socket of Unix; call it before. */
+/** Known from connecting on, and only of a server that is reached through a socket of Linux; call it before. */
 export function localMajorOf(client: pg.Client, { host }: ConnectionTarget): () => number | undefined {
   let major: number | undefined
-  if (host.startsWith('/')) {
+  if (process.platform === 'linux' && host.startsWith('/')) {
     wireOf(client).on('parameterStatus', ({ parameterName, parameterValue }) => {
       if (parameterName === 'server_version') major = Number.parseInt(parameterValue, 10)
     })
@@ -49,23 +53,25 @@ export function localMajorOf(client: pg.Client, { host }: ConnectionTarget): () 
 export interface ConfigureOptions {
   /** True: what the database or the role has as defaults does not bind the session. */
   readonly neutral: boolean
-  /** Major version of a server on this machine, which is no Windows server; undefined where that is not known. */
+  /** Major version of a server on this machine, which has Linux; undefined where that is not known. */
   readonly localMajor: number | undefined
 }
 
 /**
- * Not in the start-up packet: poolers refuse `options`, and Windows servers refuse `client_connection_check_interval`.
+ * Not in the start-up packet: poolers refuse `options`, and Windows servers (14 also on other systems than Linux) refuse
+ * `client_connection_check_interval`.
  * Asking the server what it has is a query, whose planning is a tenth of all that a new connection costs it; so where that is
  * known, nothing is asked.
  */
 export function configure({ neutral, localMajor = 0 }: ConfigureOptions): string {
   const own = neutral ? 'set role none; set default_transaction_read_only = off;' : ''
-  if (localMajor < 14)
+  if (localMajor < OLDEST)
     return `${neutral ? 'set statement_timeout = 0;' : ''} ${own} ${WATCH_CLIENT}; ${neutral ? LIFT : ''}`
-  const limits = Object.entries(TIME_LIMITS).filter(([, since]) => neutral && localMajor >= since)
-  return `${limits.map(([name]) => `set ${name} = 0;`).join(' ')} ${own} set client_connection_check_interval = ${CLIENT_CHECK_MS};`
+  const limits = localMajor < TRANSACTION_TIMEOUT_SINCE ? TIME_LIMITS.slice(0, -1) : TIME_LIMITS
+  const lifted = neutral ? limits.map((name) => `set ${name} = 0;`).join(' ') : ''
+  return `${lifted} ${own} set client_connection_check_interval = ${CLIENT_CHECK_MS};`
 }
 
 /** Lifts the limits that the server has. */
-const LIFT = `select set_config(name, '0', false) from unnest('{${Object.keys(TIME_LIMITS).join(', ')}}'::text[]) as name
+const LIFT = `select set_config(name, '0', false) from unnest('{${TIME_LIMITS.join(', ')}}'::text[]) as name
   where current_setting(name, true) is not null;`

@@ -33,7 +33,9 @@ const stopping = new AbortController()
 
 async function receiveJob(): Promise<Job> {
   const left = new AbortController()
-  process.once('disconnect', () => left.abort(new Error('the starter has gone without a job')))
+  const leave = (): void => left.abort(new Error('the starter has gone without a job'))
+  if (process.connected) process.once('disconnect', leave)
+  else leave()
   const timer = setTimeout(() => left.abort(new Error('the starter has sent no job')), JOB_TIMEOUT_MS)
   const received = once(process, 'message', { signal: left.signal }).catch(() => Promise.reject(left.signal.reason))
   const [message] = (await received) as [unknown]

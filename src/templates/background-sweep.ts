@@ -27,8 +27,8 @@ export class BackgroundSweep {
     this.#timer = setTimeout(() => void this.#once(), AFTER_MS).unref()
   }
 
-  /** Begins none until it is asked to again; false when one is at work. */
-  hold(): boolean {
+  /** Begins none before `later()` is called again; false when it is too late, because one is at work. */
+  putOff(): boolean {
     if (this.#work !== undefined) return this.#isDone
     clearTimeout(this.#timer)
     return true

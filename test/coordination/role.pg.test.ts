@@ -166,3 +166,19 @@ test('a role that is as it should be is not logged in as', async () => {
   // Its own sessions are told to the statistics only at their end, so that of a login would show.
   expect(await count()).toEqual(before)
 })
+
+test('where nobody is asked for a password, it is not changed under others who have another one', async () => {
+  const trusting = await startPrivatePostgres()
+  try {
+    const as = (password: string): Promise<unknown> =>
+      withSession({ ...trusting.admin, password }, { applicationName: 'test' }, async (one) => {
+        await ensureRegistry(one)
+        await ensureRole(one, false)
+        return (await one.query(`select xmin::text from pg_authid where rolname = 'testdb'`)).rows
+      })
+    const before = await as('first')
+    expect(await as('second')).toEqual(before)
+  } finally {
+    await trusting.stop()
+  }
+})

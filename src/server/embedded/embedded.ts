@@ -5,8 +5,9 @@
  * expected leads to the slow path (start.ts), which does the same under the start lock and starts what is missing.
  * A server that runs without a supervisor is not as expected either.
  *
- * Nothing here stays connected, but for whom that has asked for it. The sessions of runs and workers keep the server alive; the supervisor stops it when there
- * has been none, and nobody has attached, for the idle time (supervision.ts draws how these can not miss each other).
+ * Nothing here stays connected, unless the caller asks for the session. Those of runs and workers keep the server alive; the
+ * supervisor stops it when there has been none, and nobody has attached, for the idle time (supervision.ts draws how these can
+ * not miss each other).
  */
 import { publish } from '../../events.ts'
 import { superuserOf } from '../capabilities.ts'

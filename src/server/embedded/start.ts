@@ -124,6 +124,8 @@ async function startNew(programs: Programs, input: StartInput): Promise<Outcome>
 
 /** The supervisor starts while `initdb` works: one of them is busy on one processor. */
 async function startNewCluster(folder: string, programs: Programs, input: StartInput): Promise<Reply> {
+  // It writes its log anew.
+  await input.lock.assertHeld()
   const supervisor = spawnSupervisor(input.layout, SUPERVISE)
   try {
     return await startCluster(await createCluster(folder, programs, input.lock), programs, input, supervisor)
@@ -149,7 +151,7 @@ async function startCluster(
   const socketDir = await makeSocketFolder(programs.account, layout)
   const task = { kind: 'start', port, socketDir, maxConnections } as const
   const job: Job = { kind: 'embedded', files: layout, cluster, programs, idleMs, task }
-  return await (supervisor ?? spawnSupervisor(layout, SUPERVISE)).work(job)
+  return await (supervisor && !supervisor.ended ? supervisor.work(job) : startSupervisor(job, SUPERVISE))
 }
 
 async function attachStarted(reply: Reply, input: StartInput): Promise<Outcome> {

@@ -6,7 +6,7 @@
  * left of the race, Postgres' own lock on the data folder and the supervisors' advisory lock still leave one server.
  */
 import { randomUUID } from 'node:crypto'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { readFile, rm, rmdir, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -19,6 +19,8 @@ const STALE_MS = 5_000
 const UPDATE_MS = 1_000
 /** Longer than a slow start (initdb and crash recovery) of the one before us. */
 const WAIT_MS = 120_000
+/** The library finds out how exact time stamps are by one that lies up to a second ahead. */
+const AHEAD_MS = 2_000
 /** A queue in which nothing has happened for so long does not move: attaching takes tens of milliseconds, on a busy machine hundreds. */
 const STUCK_MS = 1_000
 /** Silence for this long looks like a hang to whoever sits before it. */
@@ -39,7 +41,7 @@ export class TurnLost extends Error {}
 export async function tryStartLock(files: ServerFiles): Promise<StartLock | undefined> {
   // The library would say the same and needs ten times as long, in each of all who wait.
   const age = Date.now() - (stampOf(files.lock) ?? Number.NEGATIVE_INFINITY)
-  if (age >= 0 && age < STALE_MS) return undefined
+  if (age > -AHEAD_MS && age < STALE_MS) return undefined
   return (await lockOnce(files)) ?? ((await removeAbandoned(files.lock)) ? await lockOnce(files) : undefined)
 }
 
@@ -130,13 +132,13 @@ export async function waitForStartLock<T>(
   for (;;) {
     const lock = await tryStartLock(files)
     if (lock !== undefined) return { lock }
-    // Who attaches touches the state.
-    const queue = `${stampOf(holderFile(files.lock))} ${stampOf(files.state)}`
+    const isUp = existsSync(files.state)
+    const queue = `${stampOf(holderFile(files.lock))} ${isUp}`
     if (queue !== before) since = performance.now()
     before = queue
-    const result = performance.now() - since > STUCK_MS ? await meanwhile() : undefined
-    if (result !== undefined) return { result }
     const waited = performance.now() - started
+    const result = performance.now() - since > STUCK_MS || waited > waitMs ? await meanwhile() : undefined
+    if (result !== undefined) return { result }
     if (waited > waitMs) {
       const who = (await holderOf(files.lock))?.split(',')[0] ?? 'another process'
       const what = `${who} has been starting or stopping the server for ${Math.round(waited / 1000)} s (${files.lock})`
@@ -144,7 +146,8 @@ export async function waitForStartLock<T>(
     }
     if (!told && waited > TELL_AFTER_MS) {
       told = true
-      publish('server.starting', { summary: 'waiting for another process that is starting or stopping the server' })
+      const doing = isUp ? 'connecting to the server' : 'starting or stopping the server'
+      publish('server.starting', { summary: `waiting for another process that is ${doing}` })
     }
     // Short at first; later ones of many that wait must not take the processor away from the one that starts.
     await delay((25 + Math.min(waited / 8, 150)) * (0.5 + Math.random()))

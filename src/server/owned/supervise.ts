@@ -23,6 +23,8 @@ export function supervisorFile(): string {
 
 /** A supervisor that has no job yet. When this process dies, it ends. */
 export interface IdleSupervisor {
+  /** True when it is gone: it was killed, or has waited for too long. */
+  readonly ended: boolean
   /** Gives it its job and resolves with its answer. It outlives this process, and does not need it after the answer. */
   work(job: AnyJob): Promise<Reply>
   /** Lets it end, if it has no job. */
@@ -46,19 +48,26 @@ export function spawnSupervisor(files: ServerFiles, options: SuperviseOptions): 
     windowsHide: true,
   })
   closeSync(log)
-  const ended = new Promise<string>((resolve) => {
+  let hasEnded = false
+  const whyEnded = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`the supervisor could not be started: ${error.message}`))
     child.once('exit', (code, signal) => resolve(`the supervisor ended (${signal ?? `exit code ${code}`})`))
+  })
+  void whyEnded.then(() => {
+    hasEnded = true
   })
   const dismiss = (): void => {
     if (child.connected) child.disconnect()
     child.unref()
   }
   return {
+    get ended() {
+      return hasEnded
+    },
     async work(job) {
       reached('boot.supervisorSpawned')
       try {
-        return await answer(child, ended, job, options.timeoutMs)
+        return await answer(child, whyEnded, job, options.timeoutMs)
       } finally {
         dismiss()
       }
@@ -67,7 +76,7 @@ export function spawnSupervisor(files: ServerFiles, options: SuperviseOptions): 
   }
 }
 
-async function answer(child: ChildProcess, ended: Promise<string>, job: AnyJob, timeoutMs: number): Promise<Reply> {
+async function answer(child: ChildProcess, whyEnded: Promise<string>, job: AnyJob, timeoutMs: number): Promise<Reply> {
   return await new Promise((resolve) => {
     const fail = async (message: string): Promise<void> => {
       resolve({ kind: 'failed', message, log: await logTail(job.files.supervisorLog), data: false })
@@ -81,7 +90,7 @@ async function answer(child: ChildProcess, ended: Promise<string>, job: AnyJob, 
       if (isReply(message)) resolve(message)
       else void fail('bug: the supervisor sent something else than a reply')
     })
-    void ended.then((why) => {
+    void whyEnded.then((why) => {
       clearTimeout(timer)
       void fail(why)
     })
