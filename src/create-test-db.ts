@@ -72,7 +72,14 @@ async function createServerTestDb(config: ResolvedConfig, endObserving: () => vo
     }
   }
   const acquire = async (): Promise<Database> => {
-    if (closed) throw new TestDbError('TESTDB_LEASE_LOST', 'this TestDb was closed before, so it has no more databases')
+    if (closed) {
+      throw new TestDbError('TESTDB_LEASE_LOST', 'this TestDb was closed before, so it has no more databases', {
+        fixes: [
+          'Acquire before `close()`, or make another one with `createTestDb()`.',
+          'Run `npx testdb status` to see which databases there are.',
+        ],
+      })
+    }
     const part = freePart() ?? (await run.reserveMore(1))
     parts.set(part, 'acquiring')
     let database: WorkerDatabase | undefined

@@ -93,8 +93,8 @@ interface RoleState {
 async function look(session: Session, name: string): Promise<RoleState | undefined> {
   const { rows } = await session.query<RoleState>(
     `select coalesce(shobj_description(oid, 'pg_authid') = $2, false) as ours,
-            rolcanlogin and not (rolsuper or rolcreatedb or rolcreaterole) and rolconnlimit = -1
-              and rolvaliduntil is null and not exists (select from pg_db_role_setting where setrole = r.oid and setdatabase = 0) as plain,
+            rolcanlogin and rolinherit and rolconnlimit = -1 and coalesce(rolvaliduntil = 'infinity', true)
+              and not (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls) and not exists (select from pg_db_role_setting where setrole = r.oid and setdatabase = 0) as plain,
             rolpassword as verifier
        from pg_authid r where rolname = $1`,
     [name, MARK],
@@ -133,7 +133,7 @@ async function create(session: Session, role: Role): Promise<void> {
       throw new TestDbError('TESTDB_SERVER_UNSUPPORTED', `the role ${role.user} was made by somebody else just now`)
     }
     await session.query(
-      `alter role ${name} login nosuperuser nocreatedb nocreaterole connection limit -1 password ${literal(role.password ?? '')}`,
+      `alter role ${name} login inherit nosuperuser nocreatedb nocreaterole noreplication nobypassrls connection limit -1 valid until 'infinity' password ${literal(role.password ?? '')}`,
     )
     await session.query(`alter role ${name} reset all`)
   })

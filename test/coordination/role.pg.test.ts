@@ -76,14 +76,21 @@ test('a test that changes the password or the settings of the role does not harm
     `alter role testdb set default_transaction_read_only = on`,
     `alter role testdb nologin`,
     `alter role testdb connection limit 0`,
+    `alter role testdb valid until '2020-01-01'`,
+    'alter role testdb noinherit bypassrls replication',
   ]) {
     await session.query(damage)
     expect(await ensureRole(session, false)).toEqual(role)
     await connect('testdb', role.password)
     const { rows } = await session.query(
-      `select rolconfig, rolcanlogin, rolconnlimit from pg_roles where rolname = 'testdb'`,
+      `select rolconfig, rolcanlogin, rolconnlimit, rolinherit, rolbypassrls or rolreplication as more
+         from pg_roles where rolname = 'testdb'`,
     )
-    expect(rows).toEqual([{ rolconfig: null, rolcanlogin: true, rolconnlimit: -1 }])
+    const plain = { rolconfig: null, rolcanlogin: true, rolconnlimit: -1, rolinherit: true, more: false }
+    expect(rows).toEqual([plain])
+    const before = (await session.query(`select xmin::text from pg_authid where rolname = 'testdb'`)).rows
+    await ensureRole(session, false)
+    expect((await session.query(`select xmin::text from pg_authid where rolname = 'testdb'`)).rows).toEqual(before)
   }
 })
 

@@ -163,7 +163,7 @@ async function attachStarted(reply: Reply, input: StartInput): Promise<Outcome> 
 
 /** A supervisor that was killed, or a server: the next look finds what is left of them. */
 function tryAgain(reply: Reply & { kind: 'failed' }, { layout, past }: StartInput): undefined {
-  if (isDiskFull(reply.log.join('\n'))) throw unwritable(layout.folder, 'ENOSPC')
+  if (isDiskFull([reply.message, ...reply.log].join('\n'))) throw unwritable(layout.folder, 'ENOSPC')
   past.failed += 1
   if (past.failed > 1) throw startFailed(reply, layout)
   return undefined

@@ -32,7 +32,8 @@ export async function reach<Outcome>({ files, attach, start, waitMs }: Reaching<
       const outcome = await start(lock)
       if (outcome !== undefined && (await lock.held())) return outcome
     } catch (error) {
-      if (!(error instanceof TurnLost)) throw error
+      // What fails after somebody else has taken over fails because of that: a folder that was replaced, a server that was ended.
+      if (!(error instanceof TurnLost) && (await lock.held())) throw error
     } finally {
       await lock.release()
     }

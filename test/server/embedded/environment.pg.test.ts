@@ -60,8 +60,8 @@ describe.runIf(isRoot).concurrent('space (needs root)', () => {
     expect(kept).toEqual([])
   })
 
-  test('a full disk is one error that says so', async () => {
-    await using disk = await smallDisk('1m')
+  test.each(['1m', '16k'])('a full disk of %s is one error that says so', async (size) => {
+    await using disk = await smallDisk(size)
     disk.fill()
     const { code, message } = await failureOf(lab.module.startEmbedded(disk.options))
     expect([code, message]).toEqual(['TESTDB_CACHE_UNWRITABLE', expect.stringContaining('ENOSPC')])
