@@ -94,7 +94,8 @@ async function look(session: Session, name: string): Promise<RoleState | undefin
   const { rows } = await session.query<RoleState>(
     `select coalesce(shobj_description(oid, 'pg_authid') = $2, false) as ours,
             rolcanlogin and rolinherit and rolconnlimit = -1 and coalesce(rolvaliduntil = 'infinity', true)
-              and not (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls) and not exists (select from pg_db_role_setting where setrole = r.oid and setdatabase = 0) as plain,
+              and not (rolsuper or rolcreatedb or rolcreaterole or rolreplication or rolbypassrls)
+              and not exists (select from pg_db_role_setting where setrole = r.oid and setdatabase = 0) as plain,
             rolpassword as verifier
        from pg_authid r where rolname = $1`,
     [name, MARK],

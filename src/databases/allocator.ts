@@ -55,13 +55,13 @@ async function takeFromRegistry(
   const maintenance = lent ?? (await openMaintenance(context))
   try {
     const idle = await takeIdle(maintenance, context, slot)
-    const lease = idle ?? (await takeNew(maintenance, context, slot))
+    // A session that is lost in this moment has nothing locked any more, and the lease is not lost with it.
+    const unlock = (): unknown => lent && unlockClones(lent).catch(() => undefined)
+    const lease = idle ?? (await takeNew(maintenance, context, slot).finally(unlock))
     noteDatabase(context, slot, lease.name)
     return { lease, created: idle === undefined }
   } finally {
-    // A session that was lost in this moment has nothing locked any more, and the lease is not lost with it.
-    if (lent) await unlockClones(lent).catch(() => undefined)
-    else await maintenance.close()
+    if (!lent) await maintenance.close()
   }
 }
 

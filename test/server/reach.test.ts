@@ -8,6 +8,7 @@ import { afterAll, expect, test } from 'vitest'
 import type { ServerFiles } from '../../src/server/owned/files.ts'
 import { reach } from '../../src/server/owned/reach.ts'
 import { tryStartLock } from '../../src/server/owned/start-lock.ts'
+import { eventually } from '../helpers/wait.ts'
 
 const root = mkdtempSync(path.join(tmpdir(), 'testdb-reach-'))
 afterAll(() => rmSync(root, { recursive: true, force: true }))
@@ -26,11 +27,13 @@ async function filesOf(name: string): Promise<ServerFiles> {
 }
 
 /** A server that is up when its state is there, and how many attach to it at the same moment. */
-function serverOf(files: ServerFiles): { most: number; attach(): Promise<string | undefined> } {
+function serverOf(files: ServerFiles): { most: number; looks: number; attach(): Promise<string | undefined> } {
   let inside = 0
   const server = {
     most: 0,
+    looks: 0,
     async attach() {
+      server.looks++
       if (!existsSync(files.state)) return undefined
       server.most = Math.max(server.most, ++inside)
       // What connecting takes.
@@ -42,17 +45,18 @@ function serverOf(files: ServerFiles): { most: number; attach(): Promise<string 
   return server
 }
 
+const COUNT = 8
+
 test('who has waited for the start goes in one at a time', async () => {
   const files = await filesOf('turns')
   const server = serverOf(files)
   const start = async (): Promise<string> => {
-    await delay(300)
+    // Once by each of all, and once more by the one that has the lock.
+    await eventually('all wait', () => server.looks > COUNT)
     await writeFile(files.state, '')
-    // The others have seen it.
-    await delay(200)
     return 'started'
   }
-  const all = await Promise.all(Array.from({ length: 8 }, () => reach({ files, attach: server.attach, start })))
+  const all = await Promise.all(Array.from({ length: COUNT }, () => reach({ files, attach: server.attach, start })))
   expect(all.filter((one) => one === 'started')).toHaveLength(1)
   expect(server.most).toBe(1)
 })

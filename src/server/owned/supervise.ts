@@ -48,13 +48,9 @@ export function spawnSupervisor(files: ServerFiles, options: SuperviseOptions): 
     windowsHide: true,
   })
   closeSync(log)
-  let hasEnded = false
   const whyEnded = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`the supervisor could not be started: ${error.message}`))
     child.once('exit', (code, signal) => resolve(`the supervisor ended (${signal ?? `exit code ${code}`})`))
-  })
-  void whyEnded.then(() => {
-    hasEnded = true
   })
   const dismiss = (): void => {
     if (child.connected) child.disconnect()
@@ -62,7 +58,7 @@ export function spawnSupervisor(files: ServerFiles, options: SuperviseOptions): 
   }
   return {
     get ended() {
-      return hasEnded
+      return child.pid === undefined || child.exitCode !== null || child.signalCode !== null
     },
     async work(job) {
       reached('boot.supervisorSpawned')
